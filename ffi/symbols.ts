@@ -1,0 +1,244 @@
+/**
+ * The libc symbol table: pure data, each parameter with its C declaration.
+ *
+ * Sizes are declared `u32` and `ssize_t` results `i32` on purpose: 64-bit
+ * results are always `bigint` in Deno, and a `number` passed to a 64-bit
+ * parameter takes the slow path. No call of ours moves 2 GiB at once. On the
+ * 64-bit calling conventions we support, the upper half of such an argument
+ * register is zero-extended by the caller.
+ *
+ * @module
+ */
+
+/** What every supported platform has. */
+export const COMMON = {
+  close: {
+    parameters: ["i32"], // int fd
+    result: "i32",
+  },
+  read: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "u32", // size_t count
+    ],
+    result: "i32",
+  },
+  write: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "u32", // size_t count
+    ],
+    result: "i32",
+  },
+  pipe: {
+    parameters: ["buffer"], // int pipefd[2]
+    result: "i32",
+  },
+  fcntl: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int op
+      "i32", // int arg
+    ],
+    result: "i32",
+  },
+  poll: {
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u32", // nfds_t nfds
+      "i32", // int timeout, ms
+    ],
+    result: "i32",
+  },
+  poll_park: {
+    name: "poll",
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u32", // nfds_t nfds
+      "i32", // int timeout, ms
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+  ppoll: {
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u32", // nfds_t nfds
+      "buffer", // const struct timespec *timeout
+      "pointer", // const sigset_t *sigmask
+    ],
+    result: "i32",
+    optional: true,
+  },
+  ppoll_park: {
+    name: "ppoll",
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u32", // nfds_t nfds
+      "buffer", // const struct timespec *timeout
+      "pointer", // const sigset_t *sigmask
+    ],
+    result: "i32",
+    nonblocking: true,
+    optional: true,
+  },
+  pselect: {
+    parameters: [
+      "i32", // int nfds
+      "buffer", // fd_set *readfds
+      "buffer", // fd_set *writefds
+      "buffer", // fd_set *exceptfds
+      "buffer", // const struct timespec *timeout
+      "pointer", // const sigset_t *sigmask
+    ],
+    result: "i32",
+  },
+  pselect_park: {
+    name: "pselect",
+    parameters: [
+      "i32", // int nfds
+      "buffer", // fd_set *readfds
+      "buffer", // fd_set *writefds
+      "buffer", // fd_set *exceptfds
+      "buffer", // const struct timespec *timeout
+      "pointer", // const sigset_t *sigmask
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+  clock_gettime: {
+    parameters: [
+      "i32", // clockid_t clockid
+      "buffer", // struct timespec *tp
+    ],
+    result: "i32",
+  },
+  memcpy: {
+    parameters: [
+      "buffer", // void *dest
+      "pointer", // const void *src
+      "u32", // size_t n
+    ],
+    result: "pointer",
+  },
+  memset: {
+    parameters: [
+      "buffer", // void *s
+      "i32", // int c
+      "u32", // size_t n
+    ],
+    result: "usize",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** What only Linux has. */
+export const LINUX = {
+  errno_location: {
+    name: "__errno_location",
+    parameters: [], // void
+    result: "pointer",
+  },
+  epoll_create1: {
+    parameters: ["i32"], // int flags
+    result: "i32",
+  },
+  epoll_ctl: {
+    parameters: [
+      "i32", // int epfd
+      "i32", // int op
+      "i32", // int fd
+      "buffer", // struct epoll_event *event
+    ],
+    result: "i32",
+  },
+  epoll_wait: {
+    parameters: [
+      "i32", // int epfd
+      "buffer", // struct epoll_event *events
+      "i32", // int maxevents
+      "i32", // int timeout, ms
+    ],
+    result: "i32",
+  },
+  epoll_wait_park: {
+    name: "epoll_wait",
+    parameters: [
+      "i32", // int epfd
+      "buffer", // struct epoll_event *events
+      "i32", // int maxevents
+      "i32", // int timeout, ms
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+  epoll_pwait2: {
+    parameters: [
+      "i32", // int epfd
+      "buffer", // struct epoll_event *events
+      "i32", // int maxevents
+      "buffer", // const struct timespec *timeout
+      "pointer", // const sigset_t *sigmask
+    ],
+    result: "i32",
+    optional: true,
+  },
+  epoll_pwait2_park: {
+    name: "epoll_pwait2",
+    parameters: [
+      "i32", // int epfd
+      "buffer", // struct epoll_event *events
+      "i32", // int maxevents
+      "buffer", // const struct timespec *timeout
+      "pointer", // const sigset_t *sigmask
+    ],
+    result: "i32",
+    nonblocking: true,
+    optional: true,
+  },
+  eventfd: {
+    parameters: [
+      "u32", // unsigned int initval
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  timerfd_create: {
+    parameters: [
+      "i32", // int clockid
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  timerfd_settime: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int flags
+      "buffer", // const struct itimerspec *new_value
+      "pointer", // struct itimerspec *old_value
+    ],
+    result: "i32",
+  },
+  syscall: {
+    parameters: [
+      "i64", // long number
+      "i64", // long, or the address of a buffer
+      "i64",
+      "i64",
+      "i64",
+      "i64",
+      "i64",
+    ],
+    result: "i64",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** What macOS calls otherwise. */
+export const DARWIN = {
+  errno_location: {
+    name: "__error",
+    parameters: [], // void
+    result: "pointer",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;

@@ -1,0 +1,75 @@
+/**
+ * A descriptor that polls readable after {@linkcode Wakeup.wake}: what ends a
+ * wait that another thread is in.
+ *
+ * An eventfd; a pipe where there is none. Wakes collapse: many wakes before
+ * one clear are one write.
+ *
+ * @module
+ */
+
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  F_SETFD,
+  F_SETFL,
+  FD_CLOEXEC,
+  O_NONBLOCK,
+} from "./constants.ts";
+import { check } from "./errors.ts";
+import { libc } from "./libc.ts";
+
+/** One wake-up channel; close it after use. */
+export class Wakeup {
+  /** The end to watch for reading. */
+  readonly fd: number;
+  readonly #writeFd: number;
+  readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
+  readonly #sink = new Uint8Array(64);
+  #woken = false;
+  #closed = false;
+
+  /**
+   * Open an eventfd, or a pipe.
+   *
+   * @throws {SystemError} If the kernel gives no descriptor.
+   */
+  constructor() {
+    const c = libc();
+    if (Deno.build.os === "linux") {
+      this.fd = check(c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+      this.#writeFd = this.fd;
+      return;
+    }
+    const pair = new Int32Array(2);
+    check(c.pipe(pair), "pipe");
+    for (const fd of pair) {
+      c.fcntl(fd, F_SETFD, FD_CLOEXEC);
+      c.fcntl(fd, F_SETFL, O_NONBLOCK);
+    }
+    this.fd = pair[0]!;
+    this.#writeFd = pair[1]!;
+  }
+
+  /** Make `fd` readable until the next {@linkcode clear}. */
+  wake(): void {
+    if (this.#woken || this.#closed) return;
+    this.#woken = true;
+    libc().write(this.#writeFd, this.#one, 8);
+  }
+
+  /** Make `fd` quiet again. */
+  clear(): void {
+    if (!this.#woken || this.#closed) return;
+    this.#woken = false;
+    libc().read(this.fd, this.#sink, this.#sink.length);
+  }
+
+  /** Close the channel; closing twice is harmless. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    libc().close(this.fd);
+    if (this.#writeFd !== this.fd) libc().close(this.#writeFd);
+  }
+}

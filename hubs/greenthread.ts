@@ -1,0 +1,462 @@
+/**
+ * A greenthread: an async function with an identity, a result, and waits that
+ * can be broken off from outside.
+ *
+ * "Current" is an `AsyncLocalStorage` store, so it is right across any await.
+ * The trap it guards: a greenthread inside an ordinary `await` cannot be
+ * interrupted there; a kill is then kept and delivered at its next wait.
+ *
+ * @module
+ */
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { GreenletExit, HubError } from "./errors.ts";
+import { reportError } from "./report.ts";
+import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
+import { Suspension, type SuspensionOwner } from "./suspension.ts";
+import { currentHub, thread } from "./thread.ts";
+
+const storage = new AsyncLocalStorage<GreenThread>();
+
+const UNSTARTED = 0;
+const STARTED = 1;
+const DEAD = 2;
+
+/** Any function a greenthread can run. */
+// deno-lint-ignore no-explicit-any
+export type AnyFunction = (...args: any[]) => unknown;
+
+/** A function that is called with the greenthread when it ends. */
+export type LinkFunction<T> = (
+  gt: GreenThread<T>,
+  // deno-lint-ignore no-explicit-any
+  ...args: any[]
+) => unknown;
+
+interface Link {
+  readonly fn: AnyFunction;
+  readonly args: readonly unknown[];
+}
+
+const NO_ARGS: readonly unknown[] = [];
+
+let lastId = 0;
+
+/**
+ * A greenthread, as `spawn` returns it.
+ *
+ * @example Wait for a result
+ * ```ts
+ * import { spawn } from "../mod.ts";
+ *
+ * const gt = spawn((a: number, b: number) => a + b, 1, 2);
+ * if (await gt.wait() !== 3) throw new Error("not 3");
+ * ```
+ */
+export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
+  /** Counts up from 0, which is main. */
+  readonly id: number = lastId++;
+
+  readonly #name: string;
+  #fn: AnyFunction | null;
+  #args: readonly unknown[];
+  #state = UNSTARTED;
+  #failed = false;
+  #value: unknown = undefined;
+  #mainloop = false;
+  #timer: Cancellable | null = null;
+  #context: (<R>(fn: () => R) => R) | null = null;
+  #waiters: Suspension[] | null = null;
+  #links: Link[] | null = null;
+  #linking = false;
+  #first: Suspension | null = null;
+  #last: Suspension | null = null;
+  #kept: { error: unknown } | null = null;
+
+  /**
+   * Make a greenthread that nobody has scheduled yet; users call `spawn`.
+   *
+   * @param fn What it runs; null for main and MAINLOOP, which just run.
+   * @param args What `fn` is called with.
+   * @param name What error messages call it.
+   */
+  constructor(
+    fn: AnyFunction | null,
+    args: readonly unknown[] = NO_ARGS,
+    name = "",
+  ) {
+    this.#fn = fn;
+    this.#args = args;
+    this.#name = name !== "" ? name : fn?.name || "anonymous";
+    if (fn === null) this.#state = STARTED;
+  }
+
+  /** It has ended, by return, error or kill. */
+  get dead(): boolean {
+    return this.#state === DEAD;
+  }
+
+  /** It has begun and not ended. */
+  get started(): boolean {
+    return this.#state === STARTED;
+  }
+
+  /** The name of the function it runs. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** `GreenThread <id> (<function name>)`. */
+  toString(): string {
+    return `GreenThread ${this.id} (${this.#name})`;
+  }
+
+  /** What `console.log` shows. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const state = ["unstarted", "started", "dead"][this.#state]!;
+    return `${this.toString()} [${state}]`;
+  }
+
+  /**
+   * Wait for the end: resolves to the result, rejects with the error.
+   *
+   * Any number may wait, also later. When it has already ended this is no
+   * switch point.
+   *
+   * @throws {HubError} If called by the greenthread itself, or from MAINLOOP.
+   * @throws Whatever the greenthread threw; `GreenletExit` if it was killed.
+   */
+  wait(): Promise<T> {
+    if (this.#state === DEAD) {
+      return this.#failed
+        ? Promise.reject(this.#value)
+        : Promise.resolve(this.#value as T);
+    }
+    if (getCurrent() === this as GreenThread) {
+      return Promise.reject(
+        new HubError(`Cannot wait for ${this}: it is the caller itself`),
+      );
+    }
+    let suspension;
+    try {
+      suspension = suspend(currentHub(), this);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    (this.#waiters ??= []).push(suspension);
+    return suspension.promise as Promise<T>;
+  }
+
+  /** A waiter gave up. For `Suspension` alone. */
+  abandoned(suspension: Suspension): void {
+    const waiters = this.#waiters;
+    if (waiters === null) return;
+    const at = waiters.indexOf(suspension);
+    if (at >= 0) waiters.splice(at, 1);
+  }
+
+  /**
+   * Kill it: `error` is thrown at every wait it is in. See the function
+   * `kill`, which this is.
+   */
+  kill(error: unknown = new GreenletExit()): Promise<void> {
+    return killGreenThread(this, error);
+  }
+
+  /** Kill it if it has not started; else do nothing. Never yields. */
+  cancel(): void {
+    if (this.#state === UNSTARTED) this.end(true, new GreenletExit());
+  }
+
+  /**
+   * Call `fn(gt, ...args)` once it has ended, in the order of linking and
+   * before its waiters are resumed; at once if it has ended already. Each link
+   * runs even if an earlier one throws; their errors are reported.
+   */
+  // deno-lint-ignore no-explicit-any
+  link(fn: LinkFunction<T>, ...args: any[]): void {
+    if (typeof fn !== "function") {
+      throw new TypeError(`Cannot link: fn is no function: ${typeof fn}`);
+    }
+    (this.#links ??= []).push({ fn, args });
+    if (this.#state === DEAD) this.#runLinks();
+  }
+
+  /** Take back a link with the same function and arguments. */
+  // deno-lint-ignore no-explicit-any
+  unlink(fn: LinkFunction<T>, ...args: any[]): boolean {
+    const links = this.#links ?? [];
+    const at = links.findIndex((link) =>
+      link.fn === fn && link.args.length === args.length &&
+      link.args.every((arg, i) => Object.is(arg, args[i]))
+    );
+    if (at < 0) return false;
+    links.splice(at, 1);
+    return true;
+  }
+
+  /**
+   * Resume its latest bare `hub.switch()` with `value`.
+   *
+   * @throws {HubError} If it is not parked in one.
+   */
+  switch(value?: unknown): void {
+    for (let s = this.#last; s !== null; s = s.previous) {
+      if (s.bare && s.pending) {
+        s.resume(value);
+        return;
+      }
+    }
+    throw new HubError(
+      `Cannot switch to ${this}: it is in no bare hub.switch()`,
+    );
+  }
+
+  /**
+   * Throw `error` at every wait it is in, now. One that waits for nothing gets
+   * it at its next wait; one that has not started ends with it; a dead one
+   * is left alone.
+   */
+  throw(error: unknown): void {
+    if (this.#state === DEAD) return;
+    if (this.#state === UNSTARTED) {
+      this.end(true, error);
+      return;
+    }
+    if (this.#first === null) {
+      this.#kept = { error };
+      return;
+    }
+    // Each throw takes itself off the list.
+    while (this.#first !== null) this.#first.throw(error);
+  }
+
+  // What follows is for the hub's own modules.
+
+  /** It is a hub's own. @internal */
+  get isMainloop(): boolean {
+    return this.#mainloop;
+  }
+
+  /** Make the greenthread a hub itself runs as. @internal */
+  static forMainloop(): GreenThread {
+    const gt = new GreenThread(null, NO_ARGS, "MAINLOOP");
+    gt.#mainloop = true;
+    return gt;
+  }
+
+  /** Keep the timer that will start it, to cancel both at once. @internal */
+  startsBy(timer: Cancellable): void {
+    this.#timer = timer;
+  }
+
+  /** Run it in the async context of whoever calls now. @internal */
+  inheritContext(): void {
+    this.#context = AsyncLocalStorage.snapshot() as <R>(fn: () => R) => R;
+  }
+
+  /** MAINLOOP's turn: begin. @internal */
+  fire(): void {
+    if (this.#state !== UNSTARTED) return;
+    this.#state = STARTED;
+    this.#timer = null;
+    const context = this.#context;
+    this.#context = null;
+    thread.hub?.resumed(this as GreenThread);
+    if (context === null) storage.run(this as GreenThread, begin, this);
+    else context(() => storage.run(this as GreenThread, begin, this));
+  }
+
+  /** The hub stopped first. @internal */
+  discard(): boolean {
+    this.cancel();
+    return true;
+  }
+
+  /** Run the function to its end. @internal */
+  async main(): Promise<void> {
+    const fn = this.#fn!;
+    const args = this.#args;
+    this.#fn = null;
+    this.#args = NO_ARGS;
+    try {
+      const value = fn(...args);
+      this.end(
+        false,
+        typeof (value as PromiseLike<unknown> | null)?.then === "function"
+          ? await value
+          : value,
+      );
+    } catch (error) {
+      this.end(true, error);
+    }
+  }
+
+  /** End it: links, then waiters, in order. @internal */
+  end(failed: boolean, value: unknown): void {
+    if (this.#state === DEAD) return;
+    this.#state = DEAD;
+    this.#failed = failed;
+    this.#value = value;
+    this.#fn = null;
+    this.#args = NO_ARGS;
+    this.#context = null;
+    this.#kept = null;
+    if (this.#timer !== null) {
+      this.#timer.cancel();
+      this.#timer = null;
+    }
+    if (this.#links !== null) this.#runLinks();
+    const waiters = this.#waiters;
+    this.#waiters = null;
+    thread.hub?.waits(this as GreenThread);
+    if (waiters !== null && waiters.length > 0) {
+      for (const waiter of waiters) {
+        if (failed) waiter.scheduleError(value);
+        else waiter.schedule(value);
+      }
+    } else if (failed && !(value instanceof GreenletExit)) {
+      reportError(`Uncaught error in ${this}`, value);
+    }
+  }
+
+  /** Add a wait to the list of those pending. @internal */
+  addSuspension(s: Suspension): void {
+    const last = this.#last;
+    s.previous = last;
+    if (last === null) this.#first = s;
+    else last.next = s;
+    this.#last = s;
+  }
+
+  /** Take a wait off the list. @internal */
+  dropSuspension(s: Suspension): void {
+    const { previous, next } = s;
+    if (previous === null) {
+      if (this.#first !== s) return;
+      this.#first = next;
+    } else previous.next = next;
+    if (next === null) this.#last = previous;
+    else next.previous = previous;
+    s.previous = null;
+    s.next = null;
+  }
+
+  /** It waits for something a hub will deliver. @internal */
+  get waiting(): boolean {
+    return this.#first !== null;
+  }
+
+  /** Take what was thrown while it waited for nothing. @internal */
+  takeKept(): { error: unknown } | null {
+    const kept = this.#kept;
+    this.#kept = null;
+    return kept;
+  }
+
+  #runLinks(): void {
+    // Links added by a link run in this same loop, not deeper.
+    if (this.#linking) return;
+    this.#linking = true;
+    const links = this.#links!;
+    for (let link = links.shift(); link !== undefined; link = links.shift()) {
+      try {
+        const result = link.fn(this, ...link.args);
+        if (result instanceof Promise) {
+          result.catch((error) => reportError(`Error in a link`, error));
+        }
+      } catch (error) {
+        reportError(`Error in a link of ${this}`, error);
+      }
+    }
+    this.#links = null;
+    this.#linking = false;
+  }
+}
+
+function begin(gt: GreenThread): void {
+  void gt.main();
+}
+
+/** The greenthread that stands for all code that nobody spawned. */
+const main = new GreenThread(null, NO_ARGS, "main");
+
+/**
+ * The greenthread that runs now: main outside of any, MAINLOOP in a callback
+ * of a timer or listener. Right across any await.
+ *
+ * Everything that was not spawned is main: the main module, event handlers,
+ * a `Deno.serve` handler. Main may wait in several places at once.
+ *
+ * @example
+ * ```ts
+ * import { getCurrent, spawn } from "../mod.ts";
+ *
+ * const gt = spawn(() => getCurrent());
+ * if (await gt.wait() !== gt) throw new Error("somebody else");
+ * ```
+ */
+export function getCurrent(): GreenThread {
+  return storage.getStore() ?? main;
+}
+
+/** Run `fn` as `gt`: how MAINLOOP gets its own context. @internal */
+export function runAs<R>(gt: GreenThread, fn: () => R): R {
+  return storage.run(gt, fn);
+}
+
+/**
+ * Begin a wait of the current greenthread in `hub`: the one door to waiting.
+ *
+ * @throws {HubError} If called from MAINLOOP.
+ * @throws What was thrown at the greenthread while it waited for nothing.
+ * @internal
+ */
+export function suspend(
+  hub: Scheduler,
+  owner: SuspensionOwner | null,
+): Suspension {
+  const current = storage.getStore() ?? main;
+  if (current.isMainloop) {
+    throw new HubError(
+      "Cannot wait in MAINLOOP: do not call blocking functions from the mainloop",
+    );
+  }
+  const kept = current.takeKept();
+  if (kept !== null) throw kept.error;
+  const suspension = new Suspension(current, hub);
+  suspension.owner = owner;
+  current.addSuspension(suspension);
+  hub.waits(current);
+  hub.launch();
+  return suspension;
+}
+
+/** `kill`, as a function and as a method. @internal */
+export function killGreenThread(
+  gt: GreenThread,
+  error: unknown,
+): Promise<void> {
+  if (gt.dead) return Promise.resolve();
+  const hub = currentHub();
+  if (gt.isMainloop) {
+    return Promise.reject(
+      new HubError("Cannot kill MAINLOOP: use hub.abort()"),
+    );
+  }
+  const current = getCurrent();
+  if (current === gt) {
+    if (gt.waiting) gt.throw(error);
+    return Promise.reject(error);
+  }
+  const { started } = gt;
+  gt.throw(error);
+  if (!started || current.isMainloop) return Promise.resolve();
+  try {
+    const suspension = suspend(hub, null);
+    suspension.schedule();
+    return suspension.promise as Promise<void>;
+  } catch (kept) {
+    return Promise.reject(kept);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Who waits for which descriptor: the one truth about it in a hub.
+ *
+ * Per descriptor and direction there is one primary listener and, with the
+ * second-reader protection off, a queue behind it. Listeners are told apart by
+ * identity, never by number: a number is handed out anew the moment it is
+ * closed, and then names something else.
+ *
+ * @module
+ */
+
+import type { GreenThread } from "./greenthread.ts";
+import { type Interest, READ, WRITE } from "./poller.ts";
+
+/** Called with the descriptor when it is ready. */
+export type ReadyCallback = (fd: number) => unknown;
+/** Called with the error when waiting has become impossible. */
+export type ErrorCallback = (error: Error) => unknown;
+
+/**
+ * One party's interest in one direction of one descriptor; what `hub.add`
+ * returns.
+ */
+export class FdListener {
+  /** READ or WRITE. */
+  readonly evtype: Interest;
+  /** The descriptor. */
+  readonly fd: number;
+  /** Called from MAINLOOP in each pass in which the descriptor is ready. */
+  readonly cb: ReadyCallback;
+  /** Called once if the descriptor is closed or turns out not to be open. */
+  readonly tb: ErrorCallback;
+  /** Called once if the number was handed out anew (`notifyOpened`). */
+  readonly markAsClosed: (() => void) | null;
+  /** The greenthread that added it. */
+  readonly greenlet: GreenThread;
+  /** Where it was added, if `debug.hubListenerStacks(true)`. */
+  readonly stack: string | null;
+  /** It is in no table any more and will never be called again. */
+  spent = false;
+
+  /** Made by `hub.add`. */
+  constructor(
+    evtype: Interest,
+    fd: number,
+    cb: ReadyCallback,
+    tb: ErrorCallback,
+    markAsClosed: (() => void) | null,
+    greenlet: GreenThread,
+    stack: string | null = null,
+  ) {
+    this.evtype = evtype;
+    this.fd = fd;
+    this.cb = cb;
+    this.tb = tb;
+    this.markAsClosed = markAsClosed;
+    this.greenlet = greenlet;
+    this.stack = stack;
+  }
+
+  /** For debugging: direction, descriptor, and who waits. */
+  toString(): string {
+    const kind = this.evtype === READ ? "read" : "write";
+    const state = this.spent ? ", spent" : "";
+    const where = this.stack === null ? "" : `\n${this.stack}`;
+    return `FdListener(${kind}, fd ${this.fd}, ${this.greenlet}${state})${where}`;
+  }
+}
+
+/** All that is known of one descriptor. */
+export class Watched {
+  readonly fd: number;
+  reader: FdListener | null = null;
+  writer: FdListener | null = null;
+  /** Later readers and writers, oldest first; null while there are none. */
+  queue: FdListener[] | null = null;
+  /** What the poller was last told to watch. */
+  interest = 0;
+  /** It is on the hub's list of registrations to look through before a park. */
+  stale = false;
+  /** Its owner tells us before closing it, so a registration may be trusted. */
+  trusted = false;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** What is waited for now. */
+  get wanted(): number {
+    return (this.reader === null ? 0 : READ) |
+      (this.writer === null ? 0 : WRITE);
+  }
+
+  /** The primary listener of a direction. */
+  primary(evtype: Interest): FdListener | null {
+    return evtype === READ ? this.reader : this.writer;
+  }
+
+  /** Set the primary listener of a direction. */
+  setPrimary(evtype: Interest, listener: FdListener | null): void {
+    if (evtype === READ) this.reader = listener;
+    else this.writer = listener;
+  }
+
+  /** Put a listener behind the primary. */
+  enqueue(listener: FdListener): void {
+    (this.queue ??= []).push(listener);
+  }
+
+  /** Take a listener out; the oldest one queued takes a primary's place. */
+  drop(listener: FdListener): void {
+    const { evtype } = listener;
+    if (this.primary(evtype) === listener) {
+      this.setPrimary(evtype, this.#promote(evtype));
+      return;
+    }
+    const at = this.queue?.indexOf(listener) ?? -1;
+    if (at >= 0) this.queue!.splice(at, 1);
+  }
+
+  /** Those waiting, readers first, each direction oldest first. */
+  list(evtype?: Interest): FdListener[] {
+    const all = [this.reader, this.writer, ...(this.queue ?? [])];
+    const some: FdListener[] = [];
+    for (const want of [READ, WRITE] as const) {
+      if (evtype !== undefined && evtype !== want) continue;
+      for (const one of all) if (one?.evtype === want) some.push(one);
+    }
+    return some;
+  }
+
+  /** Take everybody out. */
+  clear(): FdListener[] {
+    const all = this.list();
+    this.reader = null;
+    this.writer = null;
+    this.queue = null;
+    return all;
+  }
+
+  #promote(evtype: Interest): FdListener | null {
+    const at = this.queue?.findIndex((one) => one.evtype === evtype) ?? -1;
+    return at < 0 ? null : this.queue!.splice(at, 1)[0]!;
+  }
+}

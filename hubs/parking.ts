@@ -1,0 +1,113 @@
+/**
+ * Parking: how a hub with nothing to do waits without stopping Deno's loop.
+ *
+ * A park is a promise that settles when something may be ready, when the time
+ * is over, or when somebody wakes it. What it returns decides nothing; the
+ * sweep that follows does.
+ *
+ * @module
+ */
+
+import type { Poller } from "./poller.ts";
+
+/** The name of a way to park, as `hub.statistics()` gives it. */
+export type ParkingName = "aio" | "uring" | "thread" | "poller" | "none";
+
+/** One way to park. */
+export interface Parking {
+  readonly name: ParkingName;
+  /** Wait at most `timeout` ms (null: no limit), or until woken. */
+  park(timeout: number | null): Promise<void>;
+  /** End a park under way. */
+  wake(): void;
+  /** Give everything back; null unless a call is under way to wait for. */
+  close(): Promise<void> | null;
+}
+
+/**
+ * Park by the poller's own `park`: for the built-in pollers their own system
+ * call on another thread (`nonblocking: true`).
+ *
+ * A wake lets the hub go on at once, while the call winds down; the next park
+ * waits for that first, so there is never more than one call.
+ */
+export class PollerParking implements Parking {
+  readonly name: ParkingName;
+  readonly #poller: Poller;
+  #underWay: Promise<void> | null = null;
+  #release: (() => void) | null = null;
+
+  constructor(poller: Poller) {
+    this.#poller = poller;
+    this.name = poller.parking ?? "poller";
+  }
+
+  park(timeout: number | null): Promise<void> {
+    if (this.#underWay !== null) return this.#underWay;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#release = resolve;
+    const settled = (): void => {
+      this.#underWay = null;
+      resolve();
+    };
+    this.#underWay = this.#poller.park!(timeout).then(settled, settled);
+    return promise;
+  }
+
+  wake(): void {
+    this.#poller.wake?.();
+    this.#release?.();
+    this.#release = null;
+  }
+
+  close(): Promise<void> | null {
+    this.wake();
+    return this.#underWay;
+  }
+}
+
+const SHORTEST = 1;
+const LONGEST = 16;
+
+/**
+ * No way to park: sweep again after a while, a longer one each time nothing
+ * was found. For a third-party poller that has neither `park` nor `fd`.
+ */
+export class TimedParking implements Parking {
+  readonly name = "none";
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #delay = SHORTEST;
+  #release: (() => void) | null = null;
+
+  park(timeout: number | null): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const delay = Math.min(timeout ?? LONGEST, this.#delay);
+    this.#delay = Math.min(LONGEST, this.#delay * 2);
+    this.#release = resolve;
+    this.#timer = setTimeout(() => {
+      this.#release = null;
+      resolve();
+    }, Math.ceil(delay));
+    return promise;
+  }
+
+  wake(): void {
+    this.#delay = SHORTEST;
+    if (this.#release === null) return;
+    clearTimeout(this.#timer);
+    this.#release();
+    this.#release = null;
+  }
+
+  close(): null {
+    this.wake();
+    return null;
+  }
+}
+
+/** The way to park for a poller. */
+export function chooseParking(poller: Poller): Parking {
+  return poller.park === undefined
+    ? new TimedParking()
+    : new PollerParking(poller);
+}

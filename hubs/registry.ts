@@ -1,0 +1,278 @@
+/**
+ * Which hub a thread uses, and how it is chosen.
+ *
+ * The trap it guards is eventlet's: a failed `use_hub` had already dropped the
+ * old hub. Here everything is validated first; only then is the old one
+ * eliminated.
+ *
+ * @module
+ */
+
+import { HubError } from "./errors.ts";
+import * as epolls from "./epolls.ts";
+import { getCurrent } from "./greenthread.ts";
+import type { BaseHub } from "./hub.ts";
+import * as poll from "./poll.ts";
+import * as selects from "./selects.ts";
+import { thread } from "./thread.ts";
+
+/** A class of hubs. */
+export type HubClass = new () => BaseHub;
+
+/** A module that provides a hub. */
+export interface HubModule {
+  /** The class of the hub. */
+  Hub: HubClass;
+  /** Whether it can work here; taken as true if it is missing. */
+  isAvailable?(): boolean;
+}
+
+/** The names of the hubs that come with the package. */
+export type BuiltinHubName =
+  | "epolls"
+  | "poll"
+  | "selects"
+  | "libevent"
+  | "pyevent";
+
+const BUILTIN: ReadonlyMap<string, HubModule> = new Map<string, HubModule>([
+  ["epolls", epolls],
+  ["poll", poll],
+  ["selects", selects],
+]);
+
+/** In order of preference. */
+const AUTOMATIC = ["epolls", "poll", "selects"] as const;
+
+const ENVIRONMENT = "EVENTLET_HUB";
+
+let chosen: HubClass | null = null;
+
+/** Why a hub cannot be used, if its module says so. */
+interface Explains {
+  whyUnavailable?(): string;
+}
+
+/** A variable, read only where that was granted already. @internal */
+export function readEnv(name: string): string {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  return state === "granted" ? Deno.env.get(name)?.trim() ?? "" : "";
+}
+
+/** The class a module provides. */
+function classOf(module: HubModule, what: string): HubClass {
+  if (typeof module.Hub !== "function") {
+    throw new HubError(`Cannot use ${what}: it has no class Hub`);
+  }
+  assertAvailable(module, what);
+  return module.Hub;
+}
+
+function assertAvailable(module: Partial<HubModule>, what: string): void {
+  if (typeof module.isAvailable !== "function" || module.isAvailable()) return;
+  const why = (module as Explains).whyUnavailable?.() ??
+    "it is not available on this system";
+  throw new HubError(`Cannot use ${what}: ${why}`);
+}
+
+function builtin(name: string): HubModule {
+  const module = BUILTIN.get(name);
+  if (module === undefined) {
+    throw new HubError(
+      `Cannot use hub "${name}": unknown; valid names are ` +
+        [...BUILTIN.keys()].join(", ") +
+        ", or a module specifier that contains '.', '/' or ':'",
+    );
+  }
+  return module;
+}
+
+function isSpecifier(text: string): boolean {
+  return /[./:]/.test(text);
+}
+
+/** Split "specifier:ClassName"; a leading scheme belongs to the address. */
+function splitSpecifier(text: string): [address: string, className: string] {
+  const match = /^(.*[./].*):([\p{ID_Start}$_][\p{ID_Continue}$]*)?$/su.exec(
+    text,
+  );
+  return match === null ? [text, "Hub"] : [match[1]!, match[2] ?? "Hub"];
+}
+
+/** Import relative to the main module; a bare name by the import map first. */
+async function importHub(address: string): Promise<Record<string, unknown>> {
+  const beside = (): string => new URL(address, Deno.mainModule).href;
+  if (/^\.{0,2}\//.test(address)) return await import(beside());
+  try {
+    return await import(address);
+  } catch (error) {
+    if (/^[a-z][a-z0-9+-]*:/i.test(address)) throw error;
+    try {
+      return await import(beside());
+    } catch {
+      throw error;
+    }
+  }
+}
+
+async function load(text: string): Promise<HubClass> {
+  const [address, className] = splitSpecifier(text);
+  const what = `hub "${text}"`;
+  let module: Record<string, unknown>;
+  try {
+    module = await importHub(address);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new HubError(`Cannot use ${what}: ${why}`, { cause });
+  }
+  const Hub = module[className];
+  if (typeof Hub !== "function") {
+    throw new HubError(`Cannot use ${what}: it has no class ${className}`);
+  }
+  assertAvailable(module, what);
+  return Hub as HubClass;
+}
+
+/** Make `Hub` the thread's class, and forget the hub there is. */
+function select(Hub: HubClass): void {
+  const old = thread.hub;
+  chosen = Hub;
+  thread.hub = null;
+  if (old !== null) void (old as BaseHub).close();
+}
+
+/** The class for no argument: the variable, else the first available. */
+function defaultClass(): HubClass {
+  const name = readEnv(ENVIRONMENT);
+  if (name === "") return classOf(getDefaultHub(), "the default hub");
+  if (!isSpecifier(name)) return classOf(builtin(name), `hub "${name}"`);
+  if (preloaded === null) {
+    throw new HubError(
+      `Cannot use hub "${name}" of ${ENVIRONMENT}: it was not loaded yet; ` +
+        `await useHub("${name}")`,
+    );
+  }
+  if (preloaded instanceof Error) throw preloaded;
+  return preloaded;
+}
+
+let preloaded: HubClass | Error | null = null;
+
+/**
+ * Load the module that `EVENTLET_HUB` names, if it names one, so that the
+ * synchronous `getHub()` has it. Never throws: the error comes at first use.
+ *
+ * @internal
+ */
+export async function preloadHub(): Promise<void> {
+  const name = readEnv(ENVIRONMENT);
+  if (!isSpecifier(name)) return;
+  try {
+    preloaded = await load(name);
+  } catch (error) {
+    preloaded = error as Error;
+  }
+}
+
+/**
+ * The module of the first hub that works here: epolls, poll, selects.
+ *
+ * @throws {HubError} If none does; the message lists them and says why.
+ */
+export function getDefaultHub(): HubModule {
+  const reasons: string[] = [];
+  for (const name of AUTOMATIC) {
+    const module = BUILTIN.get(name)!;
+    if (module.isAvailable!()) return module;
+    reasons.push(`${name}: ${(module as Explains).whyUnavailable!()}`);
+  }
+  throw new HubError(`Cannot find an available hub: ${reasons.join("; ")}`);
+}
+
+/**
+ * Choose the calling thread's hub. Best called first in the main module.
+ *
+ * The old hub, if any, is eliminated: its listeners and timers are forgotten
+ * and its descriptors closed. Nothing of that happens if the call fails. No
+ * argument or null: what the environment variable `EVENTLET_HUB` says, else
+ * {@linkcode getDefaultHub}. The hub itself is made by the first `getHub()`.
+ *
+ * @param hub A name, a hub module, a hub class, or null.
+ * @throws {HubError} If it is unknown or not available, or from MAINLOOP.
+ * @throws {TypeError} If it is something else.
+ *
+ * @example
+ * ```ts
+ * import { getHub, useHub } from "../mod.ts";
+ *
+ * useHub("poll");
+ * if (getHub().name !== "poll") throw new Error("another hub");
+ * await getHub().close();
+ * useHub();
+ * ```
+ */
+export function useHub(
+  hub?: BuiltinHubName | HubModule | HubClass | null,
+): void;
+/**
+ * Choose the hub of a module by its specifier, `"<specifier>"` or
+ * `"<specifier>:<ClassName>"`, relative to the main module.
+ *
+ * @param specifier A string with `.`, `/` or `:` in it.
+ * @throws {HubError} If the module or class is missing or not available.
+ */
+export function useHub(specifier: string): Promise<void>;
+export function useHub(
+  hub?: string | HubModule | HubClass | null,
+): Promise<void> | void {
+  const text = typeof hub === "string" ? hub.trim() : "";
+  if (text !== "" && isSpecifier(text)) return useSpecifier(text);
+  assertNotMainloop();
+  select(findClass(hub, text));
+}
+
+async function useSpecifier(text: string): Promise<void> {
+  assertNotMainloop();
+  select(await load(text));
+}
+
+function assertNotMainloop(): void {
+  if (getCurrent().isMainloop) {
+    throw new HubError("Cannot choose a hub: the caller is MAINLOOP");
+  }
+}
+
+function findClass(
+  hub: string | HubModule | HubClass | null | undefined,
+  text: string,
+): HubClass {
+  if (hub === undefined || hub === null) return defaultClass();
+  if (typeof hub === "string") return classOf(builtin(text), `hub "${text}"`);
+  if (typeof hub === "function") {
+    assertAvailable(hub as Partial<HubModule>, `hub class ${hub.name}`);
+    return hub;
+  }
+  if (typeof hub === "object") return classOf(hub, "the hub module");
+  throw new TypeError(
+    `Cannot use a hub: neither a name, a module nor a class: ${typeof hub}`,
+  );
+}
+
+/**
+ * The calling thread's hub, made at the first call. MAINLOOP is not started.
+ *
+ * @throws {HubError} If no class was chosen and none is available.
+ */
+export function getHub(): BaseHub {
+  return thread.hub as BaseHub | null ?? makeHub();
+}
+
+function makeHub(): BaseHub {
+  if (thread.hub !== null) return thread.hub as BaseHub;
+  chosen ??= defaultClass();
+  const hub = new chosen();
+  thread.hub ??= hub;
+  return thread.hub as BaseHub;
+}
+
+thread.makeHub = makeHub;

@@ -1,0 +1,37 @@
+/**
+ * What suspensions, timers and greenthreads know of a hub: types only.
+ *
+ * @module
+ */
+
+import type { GreenThread } from "./greenthread.ts";
+
+/** Something MAINLOOP will do in its next pass. */
+export interface Entry {
+  /** Do it. MAINLOOP guards the call. */
+  fire(): void;
+  /** The hub is stopping. True: forget it; false: keep it for the next run. */
+  discard(): boolean;
+}
+
+/** The inner face of a hub. */
+export interface Scheduler {
+  /** MAINLOOP's own greenthread. */
+  readonly greenlet: GreenThread;
+  /** Put an entry at the end of the run queue; starts MAINLOOP if need be. */
+  enqueue(entry: Entry): void;
+  /** Somebody switches to the hub: MAINLOOP starts now. */
+  launch(): void;
+  /** `who` was resumed: MAINLOOP lets it run before its next step. */
+  resumed(who: GreenThread): void;
+  /** `who` waits again, or has ended. */
+  waits(who: GreenThread): void;
+  /** Call `fn` after `ms`, whatever becomes of the caller. */
+  callLater(ms: number, fn: () => void): Cancellable;
+}
+
+/** What {@linkcode Scheduler.callLater} returns. */
+export interface Cancellable {
+  /** Forget it; harmless when it is too late. */
+  cancel(): void;
+}

@@ -1,0 +1,151 @@
+/**
+ * One wait of one greenthread: the only thing in the project that resumes.
+ *
+ * The trap it guards is eventlet's spurious resume: a stale timer or event
+ * that wakes a *later* wait. A suspension is resumed at most once; whoever
+ * comes late finds it settled. What the wait had set up elsewhere (a listener,
+ * a timer, a place in a queue) hangs on its `owner`, which is told to undo it
+ * when the wait is broken off.
+ *
+ * @module
+ */
+
+import type { GreenThread } from "./greenthread.ts";
+import type { Entry, Scheduler } from "./scheduler.ts";
+
+/** Who set up a wait, and can undo it. */
+export interface SuspensionOwner {
+  /**
+   * The wait was broken off by kill, throw, timeout or abort. `granted` says
+   * that a resume had already been scheduled and is now lost: what it carried
+   * (a token, an item) must go to somebody else.
+   */
+  abandoned(suspension: Suspension, granted: boolean): void;
+}
+
+const PENDING = 0;
+const SCHEDULED = 1;
+const FAILING = 2;
+const SETTLED = 3;
+
+let takenResolve: (value: unknown) => void;
+let takenReject: (reason: unknown) => void;
+// One executor for all: no closure per wait.
+function take(
+  resolve: (value: unknown) => void,
+  reject: (reason: unknown) => void,
+): void {
+  takenResolve = resolve;
+  takenReject = reject;
+}
+
+/** A pending wait. Made by {@linkcode suspend}. */
+export class Suspension implements Entry {
+  /** Settles when the wait is over. */
+  readonly promise: Promise<unknown>;
+  /** Who waits. */
+  readonly greenlet: GreenThread;
+  /** The hub it waits in. */
+  readonly hub: Scheduler;
+  /** Undoes the wait; null when there is nothing to undo. */
+  owner: SuspensionOwner | null = null;
+  /** A bare `hub.switch()`, which `gt.switch(value)` may resume. */
+  bare = false;
+  /** Neighbours in the greenthread's list of pending waits, oldest first. */
+  previous: Suspension | null = null;
+  next: Suspension | null = null;
+
+  readonly #resolve: (value: unknown) => void;
+  readonly #reject: (reason: unknown) => void;
+  #state = PENDING;
+  #outcome: unknown = undefined;
+
+  constructor(greenlet: GreenThread, hub: Scheduler) {
+    this.promise = new Promise<unknown>(take);
+    this.#resolve = takenResolve;
+    this.#reject = takenReject;
+    this.greenlet = greenlet;
+    this.hub = hub;
+  }
+
+  /** Nothing was scheduled or delivered yet. */
+  get pending(): boolean {
+    return this.#state === PENDING;
+  }
+
+  /** The wait is over. */
+  get settled(): boolean {
+    return this.#state === SETTLED;
+  }
+
+  /** Resume now: the greenthread goes on before MAINLOOP's next step. */
+  resume(value?: unknown): void {
+    if (this.#state === SETTLED) return;
+    this.#state = SETTLED;
+    this.owner = null;
+    this.greenlet.dropSuspension(this);
+    this.hub.resumed(this.greenlet);
+    this.#resolve(value);
+  }
+
+  /** Resume in the next pass, after whatever was scheduled before. */
+  schedule(value?: unknown): void {
+    if (this.#state !== PENDING) return;
+    this.#state = SCHEDULED;
+    this.#outcome = value;
+    this.hub.enqueue(this);
+  }
+
+  /** Fail in the next pass, after whatever was scheduled before. */
+  scheduleError(error: unknown): void {
+    if (this.#state !== PENDING) return;
+    this.#state = FAILING;
+    this.#outcome = error;
+    this.hub.enqueue(this);
+  }
+
+  /** Break the wait off with `error`, now; whatever it set up is undone. */
+  throw(error: unknown): void {
+    if (this.#state === SETTLED) return;
+    const granted = this.#state !== PENDING;
+    this.#state = SETTLED;
+    this.#outcome = undefined;
+    const owner = this.owner;
+    this.owner = null;
+    this.greenlet.dropSuspension(this);
+    this.hub.resumed(this.greenlet);
+    this.#reject(error);
+    if (owner !== null) owner.abandoned(this, granted);
+  }
+
+  /** Forget a wait that could not be set up; its promise is never seen. */
+  withdraw(): void {
+    this.#state = SETTLED;
+    this.owner = null;
+    this.greenlet.dropSuspension(this);
+  }
+
+  /** MAINLOOP's turn: deliver what was scheduled. */
+  fire(): void {
+    if (this.#state === SETTLED) return;
+    const failing = this.#state === FAILING;
+    this.#state = SETTLED;
+    this.owner = null;
+    this.greenlet.dropSuspension(this);
+    this.hub.resumed(this.greenlet);
+    if (failing) this.#reject(this.#outcome);
+    else this.#resolve(this.#outcome);
+  }
+
+  /**
+   * The hub stopped first. A mere `sleep(0)` stays parked for good and can be
+   * killed; what carries something (an item, a token) keeps its place.
+   */
+  discard(): boolean {
+    if (this.#state === SETTLED) return true;
+    if (this.owner !== null) return false;
+    this.#state = PENDING;
+    this.#outcome = undefined;
+    return true;
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * The listeners table and what the poller was told about it.
+ *
+ * The truth about who waits is the table; the poller's registrations only
+ * follow it, and lazily: telling the kernel at every wait and again after it
+ * makes a hub three times slower. So a registration outlives its listener
+ * until (a) an event arrives that nobody claims, or (b) the hub is about to
+ * park or end. The traps that opens, and what guards them:
+ *
+ * - a number closed and reused behind our back: every `add` tells the poller
+ *   anew, even if nothing seems to have changed (epoll: MOD, then ADD);
+ * - a number closed *while* somebody waits for it, which epoll forgets
+ *   without a word: {@linkcode ListenerTable.audit} tells the poller again
+ *   now and then, which turns up EBADF;
+ * - a failed registration leaves nothing behind.
+ *
+ * @module
+ */
+
+import { EBADF } from "../ffi/constants.ts";
+import { SystemError } from "../ffi/errors.ts";
+import { HubError } from "./errors.ts";
+import { type FdListener, Watched } from "./listeners.ts";
+import { BAD, type Interest, type Poller, READ, WRITE } from "./poller.ts";
+import { thread } from "./thread.ts";
+
+/** A waiter with nothing to wait for any more, and why. */
+export interface LostWaiter {
+  readonly listener: FdListener;
+  readonly error: Error;
+}
+
+/** See the module. */
+export class ListenerTable {
+  readonly #poller: Poller;
+  readonly #table = new Map<number, Watched>();
+  /** Descriptors of the hub's own, which are swept but nobody's to see. */
+  readonly #internal = new Map<number, () => void>();
+  #count = 0;
+  #stale: Watched[] = [];
+  #unclaimed: number[] = [];
+  #closed: number[] = [];
+  #ready: FdListener[] = [];
+  #bad: LostWaiter[] = [];
+
+  constructor(poller: Poller) {
+    this.#poller = poller;
+  }
+
+  /** How many listeners there are, queued ones included. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Nothing is registered with the poller, so nothing can be reported. */
+  get quiet(): boolean {
+    return this.#table.size === 0 && this.#internal.size === 0;
+  }
+
+  /**
+   * Put a listener in and tell the poller.
+   *
+   * @param trusted The owner of the descriptor tells us before closing it.
+   * @throws {HubError} If another listener has the place and queueing is off.
+   * @throws {SystemError} If the poller refuses; nothing has changed then.
+   */
+  add(listener: FdListener, trusted = false): void {
+    const { fd, evtype } = listener;
+    let watched = this.#table.get(fd);
+    if (watched === undefined) {
+      watched = new Watched(fd);
+      this.#table.set(fd, watched);
+    } else if (watched.primary(evtype) !== null) {
+      if (thread.settings.preventMultipleReaders) {
+        throw secondListener(watched.primary(evtype)!, listener);
+      }
+      watched.enqueue(listener);
+      this.#count++;
+      return;
+    }
+    watched.setPrimary(evtype, listener);
+    const { wanted } = watched;
+    if (!(trusted && watched.trusted && watched.interest === wanted)) {
+      try {
+        this.#poller.watch(fd, wanted);
+      } catch (error) {
+        watched.setPrimary(evtype, null);
+        if (watched.wanted === 0) this.#table.delete(fd);
+        throw error;
+      }
+      watched.interest = wanted;
+    }
+    watched.trusted = trusted;
+    this.#count++;
+  }
+
+  /** Take a listener out; harmless if it is out already. */
+  remove(listener: FdListener): void {
+    if (listener.spent) return;
+    listener.spent = true;
+    const watched = this.#table.get(listener.fd);
+    if (watched === undefined) return;
+    watched.drop(listener);
+    this.#count--;
+    if (!watched.stale && watched.interest !== watched.wanted) {
+      watched.stale = true;
+      this.#stale.push(watched);
+    }
+  }
+
+  /** Take everybody off a descriptor and forget it, at once. */
+  take(fd: number): FdListener[] {
+    const watched = this.#table.get(fd);
+    if (watched === undefined) return [];
+    const all = watched.clear();
+    for (const listener of all) listener.spent = true;
+    this.#count -= all.length;
+    this.#table.delete(fd);
+    this.#poller.watch(fd, 0);
+    return all;
+  }
+
+  /** Watch a descriptor of the hub's own for reading. */
+  watchInternal(fd: number, onReady: () => void): void {
+    this.#poller.watch(fd, READ);
+    this.#internal.set(fd, onReady);
+  }
+
+  /** Stop watching one of the hub's own. */
+  forgetInternal(fd: number): void {
+    if (this.#internal.delete(fd)) this.#poller.watch(fd, 0);
+  }
+
+  /**
+   * Ask the poller what is ready; the answer is a list of listeners in the
+   * kernel's order, to be called while not spent, and a list of the hopeless.
+   */
+  sweep(): { ready: FdListener[]; bad: LostWaiter[] } {
+    const ready = this.#ready = [];
+    const bad = this.#bad = [];
+    this.#poller.sweep(this.#report);
+    // The poller must not be changed while it reports.
+    if (this.#closed.length > 0) this.#dropClosed();
+    if (this.#unclaimed.length > 0) this.#forgetUnclaimed();
+    return { ready, bad };
+  }
+
+  /** Take back registrations that nobody needs any more. */
+  settle(): void {
+    const stale = this.#stale;
+    if (stale.length === 0) return;
+    this.#stale = [];
+    for (const watched of stale) {
+      watched.stale = false;
+      if (this.#table.get(watched.fd) !== watched) continue;
+      // A trusted descriptor is likely to be waited for again.
+      if (!watched.trusted) this.#narrow(watched);
+    }
+  }
+
+  /**
+   * Tell the poller again of every descriptor that might have been closed or
+   * reused in silence; returns those that are not open any more.
+   */
+  audit(): LostWaiter[] {
+    const bad: LostWaiter[] = this.#bad = [];
+    for (const watched of [...this.#table.values()]) {
+      const { fd, wanted } = watched;
+      if (watched.trusted || wanted === 0) continue;
+      try {
+        this.#poller.watch(fd, wanted);
+        watched.interest = wanted;
+      } catch (error) {
+        for (const listener of this.take(fd)) {
+          bad.push({ listener, error: error as Error });
+        }
+      }
+    }
+    return bad;
+  }
+
+  /** Forget everybody, without a word to them. */
+  clear(): void {
+    for (const watched of this.#table.values()) {
+      for (const listener of watched.clear()) listener.spent = true;
+    }
+    this.#table.clear();
+    this.#internal.clear();
+    this.#stale = [];
+    this.#count = 0;
+  }
+
+  /** All listeners of one kind, queued ones included, by descriptor. */
+  list(evtype: Interest): FdListener[] {
+    return [...this.#table.values()].flatMap((watched) => watched.list(evtype));
+  }
+
+  readonly #report = (fd: number, bits: number): void => {
+    const watched = this.#table.get(fd);
+    if (watched === undefined) {
+      const onReady = this.#internal.get(fd);
+      if (onReady === undefined) this.#unclaimed.push(fd);
+      else onReady();
+      return;
+    }
+    if ((bits & BAD) !== 0) {
+      this.#closed.push(fd);
+      return;
+    }
+    const { reader, writer } = watched;
+    if ((bits & READ) !== 0 && reader !== null) this.#ready.push(reader);
+    if ((bits & WRITE) !== 0 && writer !== null) this.#ready.push(writer);
+    if ((watched.interest & ~watched.wanted) !== 0) this.#unclaimed.push(fd);
+  };
+
+  #dropClosed(): void {
+    const closed = this.#closed;
+    this.#closed = [];
+    for (const fd of closed) {
+      const error = new SystemError(
+        EBADF,
+        "poll",
+        `Cannot wait for fd ${fd}: it is not an open descriptor`,
+      );
+      for (const listener of this.take(fd)) this.#bad.push({ listener, error });
+    }
+  }
+
+  #forgetUnclaimed(): void {
+    const unclaimed = this.#unclaimed;
+    this.#unclaimed = [];
+    for (const fd of unclaimed) {
+      const watched = this.#table.get(fd);
+      if (watched === undefined) this.#poller.watch(fd, 0);
+      else this.#narrow(watched);
+    }
+  }
+
+  #narrow(watched: Watched): void {
+    const { fd, wanted } = watched;
+    if (wanted === watched.interest) return;
+    if (wanted === 0) this.#table.delete(fd);
+    try {
+      this.#poller.watch(fd, wanted);
+      watched.interest = wanted;
+    } catch {
+      // Not open any more: the next audit or sweep tells its waiters.
+    }
+  }
+}
+
+function secondListener(first: FdListener, second: FdListener): HubError {
+  const verb = first.evtype === READ ? "read" : "write";
+  const where = first.stack === null ? "" : `; it waits here:\n${first.stack}`;
+  return new HubError(
+    `Second simultaneous ${verb} on fileno ${first.fd} detected: ` +
+      `${second.greenlet} cannot wait, ${first.greenlet} already does. ` +
+      `Only one greenthread at a time may ${verb} a descriptor: give each its ` +
+      `own, use a pool, or lift the check with ` +
+      `debug.hubPreventMultipleReaders(false)${where}`,
+  );
+}

@@ -1,0 +1,53 @@
+/**
+ * What is one per thread: the current hub, and the debug settings that outlive
+ * it. A Worker loads its own copy of this module, so module state is thread
+ * state.
+ *
+ * The trap it guards: greenthreads park in *the current* hub, and the hub runs
+ * greenthreads; this small file between them keeps imports from going round.
+ *
+ * @module
+ */
+
+import type { Scheduler } from "./scheduler.ts";
+
+/** Debug switches that every hub of the thread obeys (`hubs/debug.ts`). */
+export interface Settings {
+  /** Report errors nobody waits for on stderr. */
+  exceptions: boolean;
+  /** A second reader (writer) of a descriptor is an error, not a queue. */
+  preventMultipleReaders: boolean;
+  /** Record where listeners are made. */
+  listenerStacks: boolean;
+  /** Record where timers are made. */
+  timerStacks: boolean;
+  /** Report whoever keeps the thread longer than this, ms; 0 is off. */
+  blockingMs: number;
+}
+
+interface Thread {
+  hub: Scheduler | null;
+  /** Set by the registry: makes the hub at first use. */
+  makeHub: () => Scheduler;
+  readonly settings: Settings;
+}
+
+/** The calling thread's state. */
+export const thread: Thread = {
+  hub: null,
+  makeHub: () => {
+    throw new Error("No hub: hubs/registry.ts was not loaded");
+  },
+  settings: {
+    exceptions: true,
+    preventMultipleReaders: true,
+    listenerStacks: false,
+    timerStacks: false,
+    blockingMs: 0,
+  },
+};
+
+/** The thread's hub, made if there is none yet. */
+export function currentHub(): Scheduler {
+  return thread.hub ?? thread.makeHub();
+}

@@ -1,0 +1,125 @@
+/**
+ * `Timeout`: an error that throws itself at the greenthread that made it.
+ *
+ * It is told apart by identity, never by class: a nested timeout must not be
+ * taken for an outer one.
+ *
+ * @module
+ */
+
+import { HubError } from "./errors.ts";
+import { getCurrent, type GreenThread } from "./greenthread.ts";
+import { checkDelay } from "./hub.ts";
+import type { Cancellable } from "./scheduler.ts";
+import { currentHub } from "./thread.ts";
+
+/** An error, or a class of which one is made when it is thrown. */
+export type ErrorSource = Error | (new () => Error);
+
+/** Throw unless `source` is an error or a class of errors. @internal */
+export function checkedError(source: unknown, what: string): void {
+  const isClass = typeof source === "function" &&
+    (source === Error || source.prototype instanceof Error);
+  if (!(source instanceof Error) && !isClass) {
+    throw new TypeError(
+      `Cannot use ${what}: neither an Error nor a class of errors`,
+    );
+  }
+}
+
+/** The error itself, or a new one of the class. @internal */
+export function makeError(source: ErrorSource): Error {
+  return typeof source === "function" ? new source() : source;
+}
+
+/**
+ * Time ran out.
+ *
+ * `new Timeout(ms)` starts at once: after `ms` it is thrown at the greenthread
+ * that made it, at whatever it then waits for. With `using`, it limits the rest
+ * of the block. Made in main it is thrown at every wait main is in.
+ *
+ * @example Limit a block
+ * ```ts
+ * import { sleep, Timeout } from "../mod.ts";
+ *
+ * try {
+ *   using _limit = new Timeout(5);
+ *   await sleep(10_000);
+ * } catch (error) {
+ *   if (!(error instanceof Timeout)) throw error;
+ * }
+ * ```
+ */
+export class Timeout extends Error implements Disposable {
+  override readonly name: string = "Timeout";
+  /** The time it allows, ms; null for no limit. */
+  readonly ms: number | null;
+  readonly #error: ErrorSource | null;
+  #timer: Cancellable | null = null;
+  #greenlet: GreenThread | null = null;
+
+  /**
+   * Start a timeout.
+   *
+   * @param ms Milliseconds; null or undefined: never.
+   * @param error Thrown instead of the timeout itself: an error or a class.
+   * @throws {TypeError} If `ms` is no number or `error` is no error.
+   * @throws {RangeError} If `ms` is NaN.
+   */
+  constructor(ms?: number | null, error?: ErrorSource | null) {
+    super(ms === undefined || ms === null ? "" : `${ms} ms`);
+    if (ms !== undefined && ms !== null) checkDelay(ms);
+    if (error !== undefined && error !== null) checkedError(error, "error");
+    this.ms = ms ?? null;
+    this.#error = error ?? null;
+    if (ms !== undefined && ms !== null) this.start();
+  }
+
+  /** It is armed: neither fired nor cancelled. */
+  get pending(): boolean {
+    return this.#timer !== null;
+  }
+
+  /**
+   * Arm it (again) for the current greenthread.
+   *
+   * @throws {HubError} If it is pending.
+   */
+  start(): void {
+    if (this.pending) {
+      throw new HubError("Cannot start the timeout: it is pending already");
+    }
+    if (this.ms === null) return;
+    this.#greenlet = getCurrent();
+    this.#timer = currentHub().callLater(this.ms, () => this.#fire());
+  }
+
+  /** Disarm it; harmless if it is not pending. */
+  cancel(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#greenlet = null;
+  }
+
+  /** The end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.cancel();
+  }
+
+  #fire(): void {
+    const greenlet = this.#greenlet;
+    this.#timer = null;
+    this.#greenlet = null;
+    // Whoever ended in time is not bothered; MAINLOOP cannot be.
+    if (greenlet === null || greenlet.dead || greenlet.isMainloop) return;
+    greenlet.throw(this.#error === null ? this : makeError(this.#error));
+  }
+
+  /** One that says what expired, without a timer. @internal */
+  static expired(ms: number | null): Timeout {
+    const timeout = new Timeout(null);
+    timeout.message = ms === null ? "" : `${ms} ms`;
+    return timeout;
+  }
+}

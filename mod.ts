@@ -1,0 +1,72 @@
+/**
+ * greenhub: eventlet's hubs for Deno.
+ *
+ * Wait for *any* file descriptor with {@linkcode trampoline}, and run
+ * greenthreads on top, beside Deno's own event loop.
+ *
+ * @example Two greenthreads and a pause
+ * ```ts
+ * import { sleep, spawn } from "./mod.ts";
+ *
+ * const order: string[] = [];
+ * const worker = async (name: string) => {
+ *   order.push(name);
+ *   await sleep();
+ *   order.push(name);
+ * };
+ * const a = spawn(worker, "a");
+ * const b = spawn(worker, "b");
+ * await a.wait();
+ * await b.wait();
+ * if (order.join() !== "a,b,a,b") throw new Error(order.join());
+ * ```
+ *
+ * @module
+ */
+
+import { preloadHub } from "./hubs/registry.ts";
+
+export { SystemError } from "./ffi/errors.ts";
+export { GreenletExit, HubError, IOClosed } from "./hubs/errors.ts";
+export {
+  type AnyFunction,
+  getCurrent,
+  GreenThread,
+  type LinkFunction,
+} from "./hubs/greenthread.ts";
+export { BaseHub, type HubOptions, type Statistics } from "./hubs/hub.ts";
+export {
+  type ErrorCallback,
+  FdListener,
+  type ReadyCallback,
+} from "./hubs/listeners.ts";
+export type { ParkingName } from "./hubs/parking.ts";
+export type { Interest, Poller, Report } from "./hubs/poller.ts";
+export {
+  type BuiltinHubName,
+  getDefaultHub,
+  getHub,
+  type HubClass,
+  type HubModule,
+  useHub,
+} from "./hubs/registry.ts";
+export {
+  kill,
+  sleep,
+  spawn,
+  spawnAfter,
+  spawnAfterLocal,
+  spawnN,
+} from "./hubs/spawn.ts";
+export { type ErrorSource, Timeout } from "./hubs/timeout.ts";
+export { Timer } from "./hubs/timers.ts";
+export {
+  type HasFileno,
+  notifyClose,
+  notifyOpened,
+  trampoline,
+  type TrampolineOptions,
+} from "./hubs/trampoline.ts";
+
+// A specifier in EVENTLET_HUB must be loaded before the first getHub().
+await preloadHub();
