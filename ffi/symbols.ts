@@ -36,6 +36,29 @@ export const COMMON = {
     parameters: ["buffer"], // int pipefd[2]
     result: "i32",
   },
+  socketpair: {
+    parameters: [
+      "i32", // int domain
+      "i32", // int type
+      "i32", // int protocol
+      "buffer", // int sv[2]
+    ],
+    result: "i32",
+  },
+  open: {
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int flags; nothing is created, so there is no mode
+    ],
+    result: "i32",
+  },
+  dup2: {
+    parameters: [
+      "i32", // int oldfd
+      "i32", // int newfd
+    ],
+    result: "i32",
+  },
   fcntl: {
     parameters: [
       "i32", // int fd
