@@ -135,18 +135,18 @@ function interestOf(options: TrampolineOptions): Interest {
   return read ? READ : WRITE;
 }
 
-function start(
+/**
+ * Check what every wait for a descriptor is given, and return the descriptor.
+ *
+ * @throws {TypeError} If an argument has the wrong type.
+ * @throws {RangeError} If the descriptor is no integer from 0, or `timeout` NaN.
+ * @throws `signal.reason`, if it is aborted already.
+ * @internal
+ */
+export function checkWait(
   target: number | HasFileno,
-  options: TrampolineOptions,
-  trusted: boolean,
-): Promise<number> {
-  const hub = getHub();
-  if (getCurrent().isMainloop) {
-    throw new HubError(
-      "Cannot trampoline: do not call blocking functions from the mainloop",
-    );
-  }
-  const evtype = interestOf(options);
+  options: Omit<TrampolineOptions, "read" | "write">,
+): number {
   const fd = typeof (target as HasFileno | null)?.fileno === "function"
     ? (target as HasFileno).fileno()
     : target as number;
@@ -161,6 +161,23 @@ function start(
     throw new TypeError("Cannot wait: signal is no AbortSignal");
   }
   signal?.throwIfAborted();
+  return fd;
+}
+
+function start(
+  target: number | HasFileno,
+  options: TrampolineOptions,
+  trusted: boolean,
+): Promise<number> {
+  const hub = getHub();
+  if (getCurrent().isMainloop) {
+    throw new HubError(
+      "Cannot trampoline: do not call blocking functions from the mainloop",
+    );
+  }
+  const evtype = interestOf(options);
+  const fd = checkWait(target, options);
+  const { timeout, signal } = options;
 
   const wait = new Wait(hub, fd, evtype, options);
   const suspension = suspend(hub, wait);
