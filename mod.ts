@@ -27,6 +27,12 @@
 import { preloadHub } from "./hubs/registry.ts";
 
 export { SystemError } from "./ffi/errors.ts";
+export {
+  type Readiness,
+  readiness,
+  type ReadyOptions,
+  waitReady,
+} from "./green/readiness.ts";
 export { GreenletExit, HubError, IOClosed } from "./hubs/errors.ts";
 export {
   type AnyFunction,
