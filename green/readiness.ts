@@ -207,9 +207,10 @@ export function waitReady(
  *
  * Take what is there in each step: a descriptor that stays ready comes again at
  * once. Between two steps nothing is waited for. The loop ends when the
- * descriptor is closed under it (`notifyClose`), as a loop over a closed
- * `Deno.Listener` does; every other error of `waitReady` is thrown out of it.
- * Leaving the loop leaves nothing behind, also with a step still pending.
+ * descriptor is closed under it (`notifyClose`), or `fileno()` says -1, as a
+ * loop over a closed `Deno.Listener` does; every other error of `waitReady` is
+ * thrown out of it. Leaving the loop leaves nothing behind, also with a step
+ * still pending.
  *
  * @param target A descriptor, or something with `fileno()`.
  * @param options As for `waitReady`.
@@ -269,7 +270,7 @@ class ReadinessIterator implements AsyncIterableIterator<Readiness, void> {
   }
 
   async next(): Promise<IteratorResult<Readiness, void>> {
-    if (this.#done) return { done: true, value: undefined };
+    if (this.#done || closed(this.#target)) return this.return();
     let wait: ReadyWait | null = null;
     try {
       wait = prepare(this.#target, this.#options);
@@ -303,6 +304,11 @@ function prepare(
   }
   checkInterest(options);
   return new ReadyWait(hub, checkWait(target, options), options);
+}
+
+/** What has a descriptor says -1 once it is closed, between two steps too. */
+function closed(target: number | HasFileno): boolean {
+  return typeof target === "object" && target?.fileno?.() === -1;
 }
 
 function checkInterest(options: ReadyOptions): void {

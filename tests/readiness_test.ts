@@ -325,6 +325,16 @@ Deno.test("readiness() ends when the descriptor is closed under it", async () =>
   assertEquals(count, 0);
 });
 
+Deno.test("readiness() ends when fileno() says -1 between two steps", async () => {
+  using pair = new Pair();
+  let fd = pair.a;
+  let count = 0;
+  for await (const _ of readiness({ fileno: () => fd }, EITHER)) {
+    if (++count === 2) fd = -1;
+  }
+  assertEquals(count, 2);
+});
+
 Deno.test("readiness() throws what a wait throws, and is over then", async () => {
   using pair = new Pair();
   const steps = readiness(pair.a, { read: true, timeout: 1 });
