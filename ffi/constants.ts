@@ -105,6 +105,14 @@ export const ERRNO: Readonly<Record<string, number>> = darwin
     EALREADY: 114,
     EINPROGRESS: 115,
     ECANCELED: 125,
+    // getaddrinfo(3): no errno, but negative here, so there is room for both.
+    EAI_NONAME: -2,
+    EAI_AGAIN: -3,
+    EAI_FAIL: -4,
+    EAI_NODATA: -5,
+    EAI_FAMILY: -6,
+    EAI_MEMORY: -10,
+    EAI_SYSTEM: -11,
   };
 
 const number = (name: string): number => ERRNO[name] ?? -1;

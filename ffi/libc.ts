@@ -10,9 +10,9 @@
  * @module
  */
 
-import { COMMON, DARWIN, LINUX } from "./symbols.ts";
+import { COMMON, DARWIN, LINUX, SOCKETS } from "./symbols.ts";
 
-type Linux = typeof COMMON & typeof LINUX;
+type Linux = typeof COMMON & typeof SOCKETS & typeof LINUX;
 
 /** Everything of libc we call, by C name; Linux-only parts exist there alone. */
 export type Libc = Deno.DynamicLibrary<Linux>["symbols"];
@@ -49,8 +49,8 @@ export function hasFullGrant(): boolean {
 /** Open one library without ever prompting; null if this path is no good. */
 function tryOpen(path: string): Libc | null {
   const table = Deno.build.os === "darwin"
-    ? { ...COMMON, ...DARWIN }
-    : { ...COMMON, ...LINUX };
+    ? { ...COMMON, ...SOCKETS, ...DARWIN }
+    : { ...COMMON, ...SOCKETS, ...LINUX };
   try {
     return Deno.dlopen(path, table).symbols as unknown as Libc;
   } catch {

@@ -156,6 +156,188 @@ export const COMMON = {
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+/** Sockets; see `ffi/socket.ts`. */
+export const SOCKETS = {
+  socket: {
+    parameters: [
+      "i32", // int domain
+      "i32", // int type
+      "i32", // int protocol
+    ],
+    result: "i32",
+  },
+  bind: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // const struct sockaddr *addr
+      "u32", // socklen_t addrlen
+    ],
+    result: "i32",
+  },
+  listen: {
+    parameters: [
+      "i32", // int sockfd
+      "i32", // int backlog
+    ],
+    result: "i32",
+  },
+  connect: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // const struct sockaddr *addr
+      "u32", // socklen_t addrlen
+    ],
+    result: "i32",
+  },
+  accept: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // struct sockaddr *addr
+      "buffer", // socklen_t *addrlen
+    ],
+    result: "i32",
+  },
+  accept4: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // struct sockaddr *addr
+      "buffer", // socklen_t *addrlen
+      "i32", // int flags
+    ],
+    result: "i32",
+    optional: true,
+  },
+  recv: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // void *buf
+      "u32", // size_t len
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  send: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // const void *buf
+      "u32", // size_t len
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  recvfrom: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // void *buf
+      "u32", // size_t len
+      "i32", // int flags
+      "buffer", // struct sockaddr *src_addr
+      "buffer", // socklen_t *addrlen
+    ],
+    result: "i32",
+  },
+  sendto: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // const void *buf
+      "u32", // size_t len
+      "i32", // int flags
+      "buffer", // const struct sockaddr *dest_addr
+      "u32", // socklen_t addrlen
+    ],
+    result: "i32",
+  },
+  shutdown: {
+    parameters: [
+      "i32", // int sockfd
+      "i32", // int how
+    ],
+    result: "i32",
+  },
+  getsockopt: {
+    parameters: [
+      "i32", // int sockfd
+      "i32", // int level
+      "i32", // int optname
+      "buffer", // void *optval
+      "buffer", // socklen_t *optlen
+    ],
+    result: "i32",
+  },
+  setsockopt: {
+    parameters: [
+      "i32", // int sockfd
+      "i32", // int level
+      "i32", // int optname
+      "buffer", // const void *optval
+      "u32", // socklen_t optlen
+    ],
+    result: "i32",
+  },
+  getsockname: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // struct sockaddr *addr
+      "buffer", // socklen_t *addrlen
+    ],
+    result: "i32",
+  },
+  inet_pton: {
+    parameters: [
+      "i32", // int af
+      "buffer", // const char *src
+      "buffer", // void *dst
+    ],
+    result: "i32",
+  },
+  inet_ntop: {
+    parameters: [
+      "i32", // int af
+      "buffer", // const void *src
+      "buffer", // char *dst
+      "u32", // socklen_t size
+    ],
+    result: "pointer",
+  },
+  getaddrinfo: {
+    parameters: [
+      "buffer", // const char *node
+      "pointer", // const char *service
+      "buffer", // const struct addrinfo *hints
+      "buffer", // struct addrinfo **res
+    ],
+    result: "i32",
+  },
+  getaddrinfo_elsewhere: {
+    name: "getaddrinfo",
+    parameters: [
+      "buffer", // const char *node
+      "pointer", // const char *service
+      "buffer", // const struct addrinfo *hints
+      "buffer", // struct addrinfo **res
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+  freeaddrinfo: {
+    parameters: ["usize"], // struct addrinfo *res, as an address
+    result: "void",
+  },
+  memcpy_from: {
+    name: "memcpy",
+    parameters: [
+      "buffer", // void *dest
+      "usize", // const void *src, as an address
+      "u32", // size_t n
+    ],
+    result: "pointer",
+  },
+  unlink: {
+    parameters: ["buffer"], // const char *pathname
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
 /** What only Linux has. */
 export const LINUX = {
   errno_location: {
@@ -218,6 +400,35 @@ export const LINUX = {
     ],
     result: "i32",
     nonblocking: true,
+    optional: true,
+  },
+  dlsym: {
+    parameters: [
+      "usize", // void *handle; RTLD_DEFAULT is 0
+      "buffer", // const char *symbol
+    ],
+    result: "pointer",
+    optional: true,
+  },
+  pthread_key_create: {
+    parameters: [
+      "buffer", // pthread_key_t *key
+      "pointer", // void (*destructor)(void *)
+    ],
+    result: "i32",
+    optional: true,
+  },
+  pthread_key_delete: {
+    parameters: ["u32"], // pthread_key_t key
+    result: "i32",
+    optional: true,
+  },
+  pthread_setspecific: {
+    parameters: [
+      "u32", // pthread_key_t key
+      "usize", // const void *value
+    ],
+    result: "i32",
     optional: true,
   },
   eventfd: {
