@@ -1,0 +1,226 @@
+/**
+ * Sockets that never block: checked calls for what happens once a connection,
+ * bare ones for what happens at every message.
+ *
+ * The traps it guards: errno is read in the very next expression; `send` has
+ * MSG_NOSIGNAL, so a peer that went away is an error and no SIGPIPE; every
+ * descriptor is born non-blocking and close-on-exec, and is closed again when
+ * anything fails while it is being set up.
+ *
+ * @module
+ */
+
+import {
+  EINTR,
+  F_SETFD,
+  F_SETFL,
+  FD_CLOEXEC,
+  O_NONBLOCK,
+} from "./constants.ts";
+import { check } from "./errors.ts";
+import { errno, libc } from "./libc.ts";
+import { familyOf, type RawAddress, SOCKADDR_SIZE } from "./sockaddr.ts";
+import {
+  MSG_NOSIGNAL,
+  SHUT_WR,
+  SO_ERROR,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from "./socket_constants.ts";
+
+/** The address a call gave back, and how much of it counts. */
+export const peer: Uint8Array<ArrayBuffer> = new Uint8Array(SOCKADDR_SIZE);
+const peerLength = new Uint32Array(1);
+const four = new Int32Array(1);
+const fourLength = new Uint32Array(1);
+
+/** The length of {@linkcode peer} after the call that filled it. */
+export function peerSize(): number {
+  return peerLength[0]!;
+}
+
+function tame(fd: number): number {
+  if (SOCK_NONBLOCK === 0) {
+    libc().fcntl(fd, F_SETFD, FD_CLOEXEC);
+    libc().fcntl(fd, F_SETFL, O_NONBLOCK);
+  }
+  return fd;
+}
+
+/**
+ * A new socket, non-blocking and close-on-exec.
+ *
+ * @throws {SystemError} If the kernel gives none.
+ */
+export function openSocket(family: number, type: number): number {
+  const flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  return tame(check(libc().socket(family, type | flags, 0), "socket"));
+}
+
+/**
+ * Give a socket its address.
+ *
+ * @throws {SystemError} EADDRINUSE and the like.
+ */
+export function bindSocket(fd: number, raw: RawAddress, what: string): void {
+  check(libc().bind(fd, raw, raw.length), "bind", `Cannot listen on ${what}`);
+}
+
+/**
+ * Make a socket a listening one.
+ *
+ * @throws {SystemError} EADDRINUSE and the like.
+ */
+export function listenSocket(fd: number, backlog: number, what: string): void {
+  check(libc().listen(fd, backlog), "listen", `Cannot listen on ${what}`);
+}
+
+/** Start to connect; returns 0 or errno, EINPROGRESS above all. */
+export function startConnect(fd: number, raw: RawAddress): number {
+  return libc().connect(fd, raw, raw.length) < 0 ? errno() : 0;
+}
+
+/** Take a connection; -errno if there is none. Its peer is {@linkcode peer}. */
+export function acceptSocket(fd: number): number {
+  const c = libc();
+  for (;;) {
+    peerLength[0] = SOCKADDR_SIZE;
+    const rc = c.accept4 === null
+      ? c.accept(fd, peer, peerLength)
+      : c.accept4(fd, peer, peerLength, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (rc >= 0) return tame(rc);
+    const error = errno();
+    if (error !== EINTR) return -error;
+  }
+}
+
+/** Bytes received into `p`, 0 at the end; -errno. */
+export function receive(fd: number, p: Uint8Array): number {
+  const c = libc();
+  for (;;) {
+    const n = c.recv(fd, p as Uint8Array<ArrayBuffer>, p.byteLength, 0);
+    if (n >= 0) return n;
+    const error = errno();
+    if (error !== EINTR) return -error;
+  }
+}
+
+/** Bytes of `p` sent, maybe not all; -errno. */
+export function transmit(fd: number, p: Uint8Array): number {
+  const c = libc();
+  const bytes = p as Uint8Array<ArrayBuffer>;
+  for (;;) {
+    const n = c.send(fd, bytes, p.byteLength, MSG_NOSIGNAL);
+    if (n >= 0) return n;
+    const error = errno();
+    if (error !== EINTR) return -error;
+  }
+}
+
+/** As {@linkcode receive}, for a datagram; its sender is {@linkcode peer}. */
+export function receiveFrom(fd: number, p: Uint8Array): number {
+  const c = libc();
+  const bytes = p as Uint8Array<ArrayBuffer>;
+  for (;;) {
+    peerLength[0] = SOCKADDR_SIZE;
+    const n = c.recvfrom(fd, bytes, p.byteLength, 0, peer, peerLength);
+    if (n >= 0) return n;
+    const error = errno();
+    if (error !== EINTR) return -error;
+  }
+}
+
+/** As {@linkcode transmit}, for a datagram to `raw`. */
+export function transmitTo(fd: number, p: Uint8Array, raw: RawAddress): number {
+  const c = libc();
+  const bytes = p as Uint8Array<ArrayBuffer>;
+  for (;;) {
+    const n = c.sendto(
+      fd,
+      bytes,
+      p.byteLength,
+      MSG_NOSIGNAL,
+      raw,
+      raw.length,
+    );
+    if (n >= 0) return n;
+    const error = errno();
+    if (error !== EINTR) return -error;
+  }
+}
+
+/** Send no more: the peer reads an end of file. Returns 0 or errno. */
+export function shutdownWrite(fd: number): number {
+  return libc().shutdown(fd, SHUT_WR) < 0 ? errno() : 0;
+}
+
+/** Close a descriptor. */
+export function closeSocket(fd: number): void {
+  libc().close(fd);
+}
+
+/** What went wrong meanwhile, errno or 0, and forget it. */
+export function takeSocketError(fd: number): number {
+  fourLength[0] = 4;
+  const rc = libc().getsockopt(fd, SOL_SOCKET, SO_ERROR, four, fourLength);
+  return rc < 0 ? errno() : four[0]!;
+}
+
+/**
+ * Set an option that is an int.
+ *
+ * @throws {SystemError} If the kernel refuses.
+ */
+export function setOption(
+  fd: number,
+  level: number,
+  name: number,
+  value: number,
+): void {
+  four[0] = value;
+  check(libc().setsockopt(fd, level, name, four, 4), "setsockopt");
+}
+
+/**
+ * Set an option that is a structure.
+ *
+ * @throws {SystemError} If the kernel refuses.
+ */
+export function setOptionBytes(
+  fd: number,
+  level: number,
+  name: number,
+  value: Uint8Array<ArrayBuffer>,
+): void {
+  const rc = libc().setsockopt(fd, level, name, value, value.length);
+  check(rc, "setsockopt");
+}
+
+/**
+ * A socket's own address, as a copy.
+ *
+ * @throws {SystemError} If the kernel refuses.
+ */
+export function ownAddress(fd: number): RawAddress {
+  const raw = new Uint8Array(SOCKADDR_SIZE);
+  peerLength[0] = SOCKADDR_SIZE;
+  check(libc().getsockname(fd, raw, peerLength), "getsockname");
+  return raw.slice(0, Math.max(2, peerLength[0]!));
+}
+
+/** Open a socket for an address and set it up; closed again if that fails. */
+export function openFor(
+  raw: RawAddress,
+  type: number,
+  setUp: (fd: number) => void,
+): number {
+  const fd = openSocket(familyOf(raw), type);
+  try {
+    setUp(fd);
+    return fd;
+  } catch (error) {
+    libc().close(fd);
+    throw error;
+  }
+}
