@@ -89,6 +89,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     this.#args = args;
     this.#name = name !== "" ? name : fn?.name || "anonymous";
     if (fn === null) this.#state = STARTED;
+    else thread.observer?.made(this as GreenThread);
   }
 
   /** It has ended, by return, error or kill. */
@@ -352,6 +353,11 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     const kept = this.#kept;
     this.#kept = null;
     return kept;
+  }
+
+  /** Forget `error` if it was kept: its time is over. @internal */
+  dropKept(error: unknown): void {
+    if (this.#kept?.error === error) this.#kept = null;
   }
 
   #runLinks(): void {

@@ -151,6 +151,8 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
   #expired: (() => void)[] = [];
   /** Who was resumed and has not waited again. */
   #resumed: GreenThread | null = null;
+  /** Who was resumed last in the step under way, for the observer. */
+  #ran: GreenThread | null = null;
 
   // The pass under way: what is left to do, as positions in lists.
   #told: LostWaiter[] = [];
@@ -471,6 +473,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
   /** See {@linkcode Scheduler}. @internal */
   resumed(who: GreenThread): void {
     this.#resumed = who;
+    this.#ran = who;
   }
 
   /** See {@linkcode Scheduler}. @internal */
@@ -551,12 +554,15 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     try {
       for (;;) {
         this.#beginPass();
+        thread.observer?.restart();
         for (;;) {
           if (this.#resumed !== null) {
             let hops = 0;
             do await TURN; while (this.#resumed !== null && ++hops < MAX_HOPS);
             this.#resumed = null;
           }
+          thread.observer?.lap(this.#ran);
+          this.#ran = null;
           if (!this.#step()) break;
         }
         if (this.#stopping || this.#closed || !this.#alive()) break;

@@ -96,6 +96,11 @@ export class Suspension implements Entry {
     this.hub.enqueue(this);
   }
 
+  /** Change what was scheduled and has not been delivered yet. */
+  amend(value: unknown): void {
+    if (this.#state === SCHEDULED) this.#outcome = value;
+  }
+
   /** Fail in the next pass, after whatever was scheduled before. */
   scheduleError(error: unknown): void {
     if (this.#state !== PENDING) return;

@@ -9,6 +9,7 @@
  * @module
  */
 
+import type { GreenThread } from "./greenthread.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /** Debug switches that every hub of the thread obeys (`hubs/debug.ts`). */
@@ -21,12 +22,22 @@ export interface Settings {
   listenerStacks: boolean;
   /** Record where timers are made. */
   timerStacks: boolean;
-  /** Report whoever keeps the thread longer than this, ms; 0 is off. */
-  blockingMs: number;
+}
+
+/** Told by MAINLOOP of each step, if there is one (`hubs/debug.ts`). */
+export interface StepObserver {
+  /** A pass begins: what was before it is nobody's time. */
+  restart(): void;
+  /** A step is over: `who` was resumed by it, or null: a callback was called. */
+  lap(who: GreenThread | null): void;
+  /** A greenthread was made. */
+  made(gt: GreenThread): void;
 }
 
 interface Thread {
   hub: Scheduler | null;
+  /** Null costs one look at each step and each spawn. */
+  observer: StepObserver | null;
   /** Set by the registry: makes the hub at first use. */
   makeHub: () => Scheduler;
   readonly settings: Settings;
@@ -35,6 +46,7 @@ interface Thread {
 /** The calling thread's state. */
 export const thread: Thread = {
   hub: null,
+  observer: null,
   makeHub: () => {
     throw new Error("No hub: hubs/registry.ts was not loaded");
   },
@@ -43,7 +55,6 @@ export const thread: Thread = {
     preventMultipleReaders: true,
     listenerStacks: false,
     timerStacks: false,
-    blockingMs: 0,
   },
 };
 
