@@ -29,6 +29,9 @@ export function epollEventLayout(
 /** Size of `struct pollfd`: `int fd; short events; short revents`. */
 export const POLLFD_SIZE = 8;
 
+/** Size of `struct itimerspec`: interval, then value. */
+export const ITIMERSPEC_SIZE = 32;
+
 /** Bits of one word of an `fd_set`, as we write it. */
 export const FD_BITS = 32;
 

@@ -18,6 +18,7 @@ import {
 } from "./constants.ts";
 import { check } from "./errors.ts";
 import { libc } from "./libc.ts";
+import { closeAtThreadExit } from "./thread_exit.ts";
 
 /** One wake-up channel; close it after use. */
 export class Wakeup {
@@ -26,6 +27,7 @@ export class Wakeup {
   readonly #writeFd: number;
   readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
   readonly #sink = new Uint8Array(64);
+  readonly #keep: Disposable;
   #woken = false;
   #closed = false;
 
@@ -39,6 +41,7 @@ export class Wakeup {
     if (Deno.build.os === "linux") {
       this.fd = check(c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
       this.#writeFd = this.fd;
+      this.#keep = closeAtThreadExit(this.fd);
       return;
     }
     const pair = new Int32Array(2);
@@ -49,6 +52,7 @@ export class Wakeup {
     }
     this.fd = pair[0]!;
     this.#writeFd = pair[1]!;
+    this.#keep = closeAtThreadExit(this.fd);
   }
 
   /** Make `fd` readable until the next {@linkcode clear}. */
@@ -69,6 +73,7 @@ export class Wakeup {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#keep[Symbol.dispose]();
     libc().close(this.fd);
     if (this.#writeFd !== this.fd) libc().close(this.#writeFd);
   }

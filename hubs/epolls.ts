@@ -39,6 +39,7 @@ import { monotonic } from "../ffi/clock.ts";
 import { check, SystemError } from "../ffi/errors.ts";
 import { epollEventLayout, Timespec } from "../ffi/layout.ts";
 import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
+import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { BaseHub, type HubOptions } from "./hub.ts";
 import { BAD, type Poller, READ, type Report, WRITE } from "./poller.ts";
@@ -75,10 +76,13 @@ class EpollPoller implements Poller {
   #eventsView = new DataView(this.#events.buffer);
   readonly #parkEvent = new Uint8Array(SIZE);
   readonly #timespec = new Timespec();
-  #precise = false;
+  readonly #precise: boolean;
+  #keep: Disposable;
 
   constructor() {
     this.#epfd = check(this.#c.epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    this.#keep = closeAtThreadExit(this.#epfd);
+    this.#precise = this.#hasPwait2();
   }
 
   get fd(): number {
@@ -150,6 +154,7 @@ class EpollPoller implements Poller {
   }
 
   close(): void {
+    this.#keep[Symbol.dispose]();
     this.#c.close(this.#epfd);
     this.#epfd = -1;
     this.#wakeup?.close();
@@ -159,8 +164,8 @@ class EpollPoller implements Poller {
     if (this.#wakeup === null) {
       this.#wakeup = new Wakeup();
       this.#watchWakeup();
-      this.#precise = this.#hasPwait2();
     }
+    this.#wakeup.clear();
     // What it returns decides nothing, and its errno is another thread's.
     if (this.#precise) {
       const limit = timeout === null ? null : this.#timespec.set(timeout);
@@ -179,6 +184,13 @@ class EpollPoller implements Poller {
 
   wake(): void {
     this.#wakeup?.wake();
+  }
+
+  linger(timeout: number): boolean {
+    const limit = this.#timespec.set(timeout);
+    const c = this.#c;
+    return this.#precise &&
+      c.epoll_pwait2!(this.#epfd, this.#parkEvent, 1, limit, null) > 0;
   }
 
   /** epoll_ctl; returns errno, 0 for success. */
@@ -212,8 +224,12 @@ class EpollPoller implements Poller {
 
   /** Lay ghosts: a new set with all that is watched. */
   #rebuild(closeOld: boolean): void {
-    if (closeOld) this.#c.close(this.#epfd);
+    // The new one first: whoever watches our descriptor sees another number.
+    const old = this.#epfd;
     this.#epfd = check(this.#c.epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    this.#keep[Symbol.dispose]();
+    this.#keep = closeAtThreadExit(this.#epfd);
+    if (closeOld) this.#c.close(old);
     this.#watchWakeup();
     for (const [fd, known] of [...this.#watched]) {
       this.#watched.delete(fd);

@@ -1,49 +1,95 @@
 /**
- * Fairness towards Deno's own loop: when a busy MAINLOOP yields, and how long.
+ * Fairness towards Deno's own loop: when a busy MAINLOOP yields, and how.
  *
  * MAINLOOP runs in microtasks; while they go on, Deno serves neither timers
- * nor sockets. The trap: one turn of Deno's loop serves timers, but its I/O
- * driver is looked at only every 61 polls, so a single `setImmediate` starves
- * `fetch` to a few per cent.
+ * nor sockets. Timers want one turn of the loop a millisecond. Sockets want
+ * more: Deno's I/O driver is looked at only when the loop really waits, or
+ * every 61 turns. So where it can be seen that the driver has something, and
+ * only then, MAINLOOP waits for a timer a few microseconds away; where it
+ * cannot be seen, it does so after every slice.
  *
  * @module
  */
 
-/** How long MAINLOOP works before it yields, ms. */
-const SLICE = 0.2;
-/** Turns after which Deno's I/O driver has surely been looked at. */
-const TURNS = 62;
-/** Steps between two looks at the clock. */
-const STEPS = 32;
+import { type LoopTimer, macrotask } from "./deno_loop.ts";
 
-/** One turn of Deno's loop. */
-export function macrotask(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
+/** How long MAINLOOP works before it looks whether Deno has I/O, ms. */
+const SLICE = 0.06;
+/** The same where that cannot be seen: a yield costs 10 % of it. */
+const BLIND_SLICE = 0.2;
+/** Deno's timers get a turn at least this often, ms. */
+const TURN = 1;
+/** How long Deno's loop is left waiting so that it polls its driver, ms. */
+const PAUSE = 0.01;
+/** Without such a timer: turns after which the driver has been polled. */
+const TURNS = 62;
+/** Steps between two looks at the clock, while steps are short. */
+const MOST_STEPS = 32;
 
 /** Counts what MAINLOOP does, and yields when it is time. */
 export class Fairness {
-  #left = STEPS;
-  #since = performance.now();
+  readonly #timer: LoopTimer | null;
+  readonly #ioPending: (() => boolean) | null;
+  #steps = MOST_STEPS;
+  #left = MOST_STEPS;
+  #sliceStart = 0;
+  #turnStart = 0;
+  #looked = 0;
+  #io = false;
 
-  /** Deno's loop has just had its turn. */
+  /**
+   * @param timer A timer of Deno's loop, or null if there is none.
+   * @param ioPending Whether Deno has I/O, or null if it cannot be seen.
+   */
+  constructor(timer: LoopTimer | null, ioPending: (() => boolean) | null) {
+    this.#timer = timer;
+    this.#ioPending = ioPending;
+  }
+
+  /** Deno's loop has really waited: all its rights are served. */
   restart(): void {
-    this.#left = STEPS;
-    this.#since = performance.now();
+    this.#sliceStart = this.#turnStart = this.#looked = performance.now();
+  }
+
+  /** Deno's loop had one turn. */
+  turned(): void {
+    this.#turnStart = performance.now();
   }
 
   /** Count one step; true if Deno's loop should have its turn now. */
   step(): boolean {
     if (--this.#left > 0) return false;
-    this.#left = STEPS;
-    return performance.now() - this.#since >= SLICE;
+    const now = performance.now();
+    // Long steps are looked at one by one, lest many of them add up.
+    this.#steps = now - this.#looked > SLICE
+      ? 1
+      : Math.min(MOST_STEPS, 2 * this.#steps);
+    this.#left = this.#steps;
+    this.#looked = now;
+    const worked = now - this.#sliceStart;
+    if (this.#ioPending === null) {
+      this.#io = worked >= BLIND_SLICE;
+      return this.#io;
+    }
+    if (worked >= SLICE) {
+      this.#sliceStart = now;
+      this.#io = this.#ioPending();
+      if (this.#io) return true;
+    }
+    return now - this.#turnStart >= TURN;
   }
 
   /** Give Deno's loop its turn. */
   async yield(): Promise<void> {
-    for (let turn = 0; turn < TURNS; turn++) await macrotask();
+    if (!this.#io) {
+      await macrotask();
+      this.turned();
+      return;
+    }
+    this.#io = false;
+    if (this.#timer === null) {
+      for (let turn = 0; turn < TURNS; turn++) await macrotask();
+    } else await this.#timer.wait(PAUSE);
     this.restart();
   }
 }

@@ -31,7 +31,14 @@
  */
 
 import { HubError, IOClosed } from "./errors.ts";
-import { Fairness, macrotask } from "./fairness.ts";
+import { BriefWait } from "./brief_wait.ts";
+import {
+  chooseParking,
+  fallbackParking,
+  type ParkingChoice,
+} from "./choose_parking.ts";
+import { LoopTimer, macrotask, watchLoopIo } from "./deno_loop.ts";
+import { Fairness } from "./fairness.ts";
 import {
   type AnyFunction,
   getCurrent,
@@ -44,7 +51,7 @@ import {
   FdListener,
   type ReadyCallback,
 } from "./listeners.ts";
-import { chooseParking, type Parking, type ParkingName } from "./parking.ts";
+import type { Parking, ParkingName } from "./parking.ts";
 import { type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { reportError } from "./report.ts";
 import type { Entry, Scheduler } from "./scheduler.ts";
@@ -57,7 +64,7 @@ export interface HubOptions {
   /** The hub's clock: milliseconds, monotonic. Default: the system's. */
   readonly clock?: () => number;
   /** Which way to park; default `"auto"`, the fastest that works. */
-  readonly parking?: "auto" | "aio" | "uring" | "thread";
+  readonly parking?: ParkingChoice;
   /** The longest brief wait before a park, ms; 0 for none. */
   readonly briefWait?: number;
 }
@@ -86,8 +93,8 @@ export interface Statistics {
 const MAX_FD = 2 ** 31 - 1;
 /** Microtasks a resumed greenthread is given to reach its next wait. */
 const MAX_HOPS = 50;
-/** The longest single park; a day, as the longest timespec is no promise. */
-const MAX_PARK = 86_400_000;
+/** The longest single park, ms: so long at most may a wake-up go missing. */
+const MAX_PARK = 60_000;
 /** A silent close is looked for this long after parking, ms; then ... */
 const FIRST_AUDIT = 20;
 /** ... after ten times as long, and so on, ... */
@@ -128,8 +135,10 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
   readonly #poller: Poller;
   readonly #table: ListenerTable;
   readonly #heap = new TimerHeap();
-  readonly #parking: Parking;
-  readonly #fairness = new Fairness();
+  readonly #timer: LoopTimer | null;
+  readonly #fairness: Fairness;
+  readonly #briefWait: BriefWait;
+  #parking: Parking;
   #clock: () => number;
 
   #running = false;
@@ -137,6 +146,8 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
   #closed = false;
   #launchSoon: ReturnType<typeof setImmediate> | null = null;
   #parked = false;
+  /** The last park ended because its time was over. */
+  #exhausted = false;
   #ended: PromiseWithResolvers<void> | null = null;
   #shut: Promise<void> | null = null;
 
@@ -190,7 +201,19 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     this.#poller = poller;
     this.#clock = checkedClock(options.clock ?? (() => performance.now()));
     this.#table = new ListenerTable(poller);
-    this.#parking = chooseParking(poller);
+    this.#briefWait = new BriefWait(poller, options.briefWait);
+    this.#timer = makeLoopTimer();
+    this.#fairness = new Fairness(
+      this.#timer,
+      this.#timer === null ? null : watchLoopIo(this.#timer.fd),
+    );
+    try {
+      this.#parking = chooseParking(poller, this.#timer, options.parking);
+    } catch (error) {
+      this.#timer?.close();
+      poller.close();
+      throw error;
+    }
   }
 
   /** MAINLOOP has been started and has not left. */
@@ -663,6 +686,10 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     const { ready, bad } = this.#table.sweep();
     this.#ready = ready;
     this.#readyAt = 0;
+    if (this.#exhausted) {
+      this.#exhausted = false;
+      if (ready.length > 0) this.#parking.missed?.();
+    }
     if (bad.length > 0) {
       this.#told = bad;
       this.#toldAt = 0;
@@ -694,27 +721,41 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
   /** Nothing was done in this pass. */
   async #idle(): Promise<void> {
     if (!this.#settled) {
+      if (this.#table.size > 0 && this.#briefWait.pays()) {
+        this.#briefWaits++;
+        if (this.#briefWait.wait(this.#untilNextTimer())) return;
+      }
       this.#settled = true;
       await macrotask();
-      this.#fairness.restart();
+      this.#fairness.turned();
       return;
     }
     this.#table.settle();
     if (this.#audit()) return;
-    const left = this.#heap.size === 0
-      ? Infinity
-      : this.#heap.next - this.#clock();
+    const left = this.#untilNextTimer();
     if (left <= 0) return;
     const cap = this.#table.size > 0 ? this.#auditDelay : MAX_PARK;
     const timeout = Math.min(left, cap, MAX_PARK);
     this.#parked = true;
     this.#parks++;
     await this.#parking.park(timeout);
-    if (this.#parked && timeout === cap) {
+    this.#exhausted = this.#parked && timeout === cap;
+    if (this.#exhausted) {
       this.#auditDelay = Math.min(cap * AUDIT_GROWTH, LAST_AUDIT);
     }
     this.#parked = false;
     this.#fairness.restart();
+    if (this.#parking.broken === true) this.#demote();
+  }
+
+  /** The way to park cannot be relied on: take the next one, for good. */
+  #demote(): void {
+    void this.#parking.close();
+    this.#parking = fallbackParking(this.#poller);
+  }
+
+  #untilNextTimer(): number {
+    return this.#heap.size === 0 ? Infinity : this.#heap.next - this.#clock();
   }
 
   /** Look for descriptors closed in silence; true if there were any. */
@@ -785,6 +826,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     }
     this.#wake();
     const underWay = this.#parking.close();
+    this.#timer?.close();
     if (underWay !== null) await underWay;
     this.#poller.close();
   }
@@ -793,6 +835,15 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     if (this.#closed) {
       throw new HubError(`Cannot use hub ${this.name}: it was closed`);
     }
+  }
+}
+
+/** A timer of Deno's loop, where this Deno and this system have one. */
+function makeLoopTimer(): LoopTimer | null {
+  try {
+    return new LoopTimer();
+  } catch {
+    return null;
   }
 }
 

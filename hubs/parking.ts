@@ -22,6 +22,10 @@ export interface Parking {
   wake(): void;
   /** Give everything back; null unless a call is under way to wait for. */
   close(): Promise<void> | null;
+  /** The sweep after a park that ran out of time found something. */
+  missed?(): void;
+  /** It missed a wake-up and is not to be relied on any more. */
+  readonly broken?: boolean;
 }
 
 /**
@@ -43,12 +47,15 @@ export class PollerParking implements Parking {
   }
 
   park(timeout: number | null): Promise<void> {
-    if (this.#underWay !== null) return this.#underWay;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#release = resolve;
+    if (this.#underWay !== null) {
+      this.#underWay.then(resolve);
+      return promise;
+    }
     const settled = (): void => {
       this.#underWay = null;
-      resolve();
+      this.#release?.();
     };
     this.#underWay = this.#poller.park!(timeout).then(settled, settled);
     return promise;
@@ -103,11 +110,4 @@ export class TimedParking implements Parking {
     this.wake();
     return null;
   }
-}
-
-/** The way to park for a poller. */
-export function chooseParking(poller: Poller): Parking {
-  return poller.park === undefined
-    ? new TimedParking()
-    : new PollerParking(poller);
 }

@@ -117,6 +117,11 @@ class PollPoller implements Poller {
     this.#wakeup?.wake();
   }
 
+  linger(timeout: number): boolean {
+    const limit = this.#timespec.set(timeout);
+    return (this.#c.ppoll?.(this.#swept, this.#end - 1, limit, null) ?? 0) > 0;
+  }
+
   #forget(fd: number): void {
     const slot = this.#slots.get(fd);
     if (slot === undefined) return;

@@ -87,7 +87,7 @@ export interface Poller {
   readonly name?: string;
 
   /** A descriptor that polls readable while any watched one is ready. */
-  readonly fd?: number;
+  readonly fd?: number | undefined;
 
   /**
    * Wait off the JavaScript thread until something may be ready, at most
@@ -102,8 +102,10 @@ export interface Poller {
   /**
    * Wait on this thread for at most `timeout` milliseconds, well below one:
    * the brief wait before a park. It only delays; a sweep follows.
+   *
+   * @returns Whether something became ready.
    */
-  linger?(timeout: number): void;
+  linger?(timeout: number): boolean;
 
   /** How `statistics()` names `park`: `"thread"` for the built-in pollers. */
   readonly parking?: "thread";

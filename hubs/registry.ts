@@ -8,6 +8,7 @@
  * @module
  */
 
+import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";
 import * as epolls from "./epolls.ts";
 import { getCurrent } from "./greenthread.ts";
@@ -51,12 +52,6 @@ let chosen: HubClass | null = null;
 /** Why a hub cannot be used, if its module says so. */
 interface Explains {
   whyUnavailable?(): string;
-}
-
-/** A variable, read only where that was granted already. @internal */
-export function readEnv(name: string): string {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
-  return state === "granted" ? Deno.env.get(name)?.trim() ?? "" : "";
 }
 
 /** The class a module provides. */

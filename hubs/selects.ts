@@ -135,7 +135,11 @@ class SelectPoller implements Poller {
     this.#wakeup?.wake();
   }
 
-  #select(): number {
+  linger(timeout: number): boolean {
+    return this.#select(this.#timespec.set(timeout)) > 0;
+  }
+
+  #select(timeout: Uint8Array<ArrayBuffer> = this.#zero): number {
     this.#read.set(this.#readers);
     this.#write.set(this.#writers);
     this.#except.set(this.#readers);
@@ -144,7 +148,7 @@ class SelectPoller implements Poller {
       this.#read,
       this.#write,
       this.#except,
-      this.#zero,
+      timeout,
       null,
     );
   }
