@@ -104,6 +104,8 @@ const LAST_AUDIT = 60_000;
 /** Between audits, this many times what the last one took. */
 const AUDIT_SHARE = 100;
 
+const NOTHING: readonly Entry[] = [];
+
 const TURN: Promise<void> = Promise.resolve();
 
 /**
@@ -168,7 +170,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
   // The pass under way: what is left to do, as positions in lists.
   #told: LostWaiter[] = [];
   #toldAt = 0;
-  #batch: Entry[] = [];
+  #batch: readonly Entry[] = NOTHING;
   #batchAt = 0;
   #ready: FdListener[] = [];
   #readyAt = 0;
@@ -610,19 +612,24 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     this.#passes++;
     this.#busy = false;
     this.#swept = false;
-    this.#told = this.#obsolete;
-    this.#toldAt = 0;
-    if (this.#told.length > 0) this.#obsolete = [];
-    const queue = this.#queue;
-    if (queue.length > 0) this.#queue = [];
-    this.#batch = queue;
+    // Never one list under two names: what comes during a pass would be done
+    // in that very pass, and again in the next.
+    if (this.#obsolete.length > 0) {
+      this.#told = this.#obsolete;
+      this.#toldAt = 0;
+      this.#obsolete = [];
+    }
+    if (this.#queue.length > 0) {
+      this.#batch = this.#queue;
+      this.#queue = [];
+    } else this.#batch = NOTHING;
     this.#batchAt = 0;
-    if (this.#heap.size > 0) this.#addDue(queue);
+    if (this.#heap.size > 0) this.#addDue(this.#batch);
     this.#queuedAt = NaN;
   }
 
   /** Put the timers that are due round the run queue, by time. */
-  #addDue(queue: Entry[]): void {
+  #addDue(queue: readonly Entry[]): void {
     const now = this.#clock();
     if (!(this.#heap.next <= now)) return;
     const first: Entry[] = [];
