@@ -58,6 +58,8 @@ export class Timeout extends Error implements Disposable {
   readonly #error: ErrorSource | null;
   #timer: Cancellable | null = null;
   #greenlet: GreenThread | null = null;
+  /** What was thrown at a greenthread that waited for nothing just then. */
+  #kept: Error | null = null;
 
   /**
    * Start a timeout.
@@ -91,14 +93,20 @@ export class Timeout extends Error implements Disposable {
       throw new HubError("Cannot start the timeout: it is pending already");
     }
     if (this.ms === null) return;
+    this.#kept = null;
     this.#greenlet = getCurrent();
     this.#timer = currentHub().callLater(this.ms, () => this.#fire());
   }
 
-  /** Disarm it; harmless if it is not pending. */
+  /**
+   * Disarm it; harmless if it is not pending. If it has expired while its
+   * greenthread was in an ordinary `await`, it is not thrown any more.
+   */
   cancel(): void {
     this.#timer?.cancel();
     this.#timer = null;
+    if (this.#kept !== null) this.#greenlet?.dropKept(this.#kept);
+    this.#kept = null;
     this.#greenlet = null;
   }
 
@@ -113,7 +121,13 @@ export class Timeout extends Error implements Disposable {
     this.#greenlet = null;
     // Whoever ended in time is not bothered; MAINLOOP cannot be.
     if (greenlet === null || greenlet.dead || greenlet.isMainloop) return;
-    greenlet.throw(this.#error === null ? this : makeError(this.#error));
+    const error = this.#error === null ? this : makeError(this.#error);
+    if (!greenlet.waiting) {
+      // It will be thrown at the next wait, unless the block ends before.
+      this.#greenlet = greenlet;
+      this.#kept = error;
+    }
+    greenlet.throw(error);
   }
 
   /** One that says what expired, without a timer. @internal */
