@@ -127,6 +127,8 @@ export const EBADF: number = number("EBADF");
 export const EPERM: number = number("EPERM");
 /** Would block. */
 export const EAGAIN: number = number("EAGAIN");
+/** Out of memory. */
+export const ENOMEM: number = number("ENOMEM");
 /** Already there. */
 export const EEXIST: number = number("EEXIST");
 /** Invalid argument. */

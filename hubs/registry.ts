@@ -13,6 +13,7 @@ import { HubError } from "./errors.ts";
 import * as epolls from "./epolls.ts";
 import { getCurrent } from "./greenthread.ts";
 import type { BaseHub } from "./hub.ts";
+import * as libevent from "./libevent.ts";
 import * as poll from "./poll.ts";
 import * as selects from "./selects.ts";
 import { thread } from "./thread.ts";
@@ -40,6 +41,8 @@ const BUILTIN: ReadonlyMap<string, HubModule> = new Map<string, HubModule>([
   ["epolls", epolls],
   ["poll", poll],
   ["selects", selects],
+  ["libevent", libevent],
+  ["pyevent", libevent],
 ]);
 
 /** In order of preference. */

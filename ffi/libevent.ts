@@ -1,0 +1,371 @@
+/**
+ * libevent 2.1: opened once per thread, lazily, and one `event_base` as an
+ * object.
+ *
+ * Traps it guards:
+ *
+ * - The log callback is one per *process*. A JavaScript function there would be
+ *   called from another Worker's thread, so it is a C function that does
+ *   nothing: `abs`. What went wrong is told by return values and errno.
+ * - `EVLOOP_NONBLOCK` alone does not return while a persistent event stays
+ *   ready; `EVLOOP_ONCE` goes with it.
+ * - The environment (`EVENT_NOEPOLL`, `EVENT_EPOLL_USE_CHANGELIST`) could
+ *   change what a base does behind our back: it is told not to look.
+ * - All calls of a base and all callbacks come from the thread that made it.
+ *   The callback is one per thread and never closed, like the library itself.
+ *
+ * @module
+ */
+
+import { EPOLL_CTL_MOD, EPOLLIN } from "./constants.ts";
+import { SystemError } from "./errors.ts";
+import { epollEventLayout } from "./layout.ts";
+import { errno, hasFullGrant, libc, whyNoLibc } from "./libc.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/** event_new(3): wait for readability. */
+export const EV_READ = 0x02;
+/** event_new(3): wait for writability. */
+export const EV_WRITE = 0x04;
+/** event_new(3): stay after a callback. */
+export const EV_PERSIST = 0x10;
+
+const EVLOOP_ONCE = 0x01;
+const EVLOOP_NONBLOCK = 0x02;
+const EVENT_BASE_FLAG_NOLOCK = 0x01;
+const EVENT_BASE_FLAG_IGNORE_ENV = 0x02;
+const OLDEST = 0x02010000;
+const FEWEST_EVENTS = 32;
+const MOST_EVENTS = 4096;
+
+/** Known to Deno, though not to its types: no fast call, JavaScript may run. */
+const CALLS_BACK = { callback: true } as const;
+
+/** What of libevent we call. */
+export const LIBEVENT = {
+  event_get_version_number: {
+    parameters: [], // void
+    result: "u32",
+  },
+  event_get_supported_methods: {
+    parameters: [], // void
+    result: "pointer",
+  },
+  event_set_log_callback: {
+    parameters: ["pointer"], // void (*cb)(int severity, const char *msg)
+    result: "void",
+  },
+  event_config_new: {
+    parameters: [], // void
+    result: "pointer",
+  },
+  event_config_set_flag: {
+    parameters: [
+      "pointer", // struct event_config *cfg
+      "i32", // int flag
+    ],
+    result: "i32",
+  },
+  event_config_avoid_method: {
+    parameters: [
+      "pointer", // struct event_config *cfg
+      "buffer", // const char *method
+    ],
+    result: "i32",
+  },
+  event_config_free: {
+    parameters: ["pointer"], // struct event_config *cfg
+    result: "void",
+  },
+  event_base_new_with_config: {
+    parameters: ["pointer"], // const struct event_config *cfg
+    result: "pointer",
+  },
+  event_base_get_method: {
+    parameters: ["pointer"], // const struct event_base *base
+    result: "pointer",
+  },
+  event_base_loop: {
+    parameters: [
+      "pointer", // struct event_base *base
+      "i32", // int flags
+    ],
+    result: "i32",
+    ...CALLS_BACK,
+  },
+  event_base_free: {
+    parameters: ["pointer"], // struct event_base *base
+    result: "void",
+  },
+  event_new: {
+    parameters: [
+      "pointer", // struct event_base *base
+      "i32", // evutil_socket_t fd
+      "i16", // short what
+      "pointer", // void (*cb)(evutil_socket_t fd, short what, void *arg)
+      "pointer", // void *arg
+    ],
+    result: "pointer",
+  },
+  event_add: {
+    parameters: [
+      "pointer", // struct event *ev
+      "pointer", // const struct timeval *tv
+    ],
+    result: "i32",
+  },
+  event_free: {
+    parameters: ["pointer"], // struct event *ev
+    result: "void",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** libevent's functions by C name. */
+export type Libevent = Deno.DynamicLibrary<typeof LIBEVENT>["symbols"];
+
+/** The names under which it is looked for, in order. */
+export const LIBEVENT_NAMES: readonly string[] = Deno.build.os === "darwin"
+  ? [
+    "libevent_core-2.1.7.dylib",
+    "/opt/homebrew/lib/libevent_core.dylib",
+    "/usr/local/lib/libevent_core.dylib",
+  ]
+  : [
+    "libevent_core-2.1.so.7",
+    "libevent-2.1.so.7",
+    "libevent_core-2.1.so.6",
+    "libevent-2.1.so.6",
+    "libevent_core.so",
+    "libevent.so",
+  ];
+
+const HOW_TO_INSTALL = "install it (Debian and Ubuntu: libevent-core-2.1-7 " +
+  "or libevent-core-2.1-7t64; Fedora and Homebrew: libevent)";
+
+interface Opened {
+  readonly symbols: Libevent;
+  readonly callback: Deno.PointerValue;
+}
+
+let opened: Opened | null = null;
+
+/** What the callbacks of the loop under way were told: fd, what, fd, what ... */
+let told: number[] = [];
+
+function onEvent(fd: number, what: number): void {
+  told.push(fd, what);
+}
+
+/** Let libevent keep its warnings to itself, whichever thread they come from. */
+function silence(symbols: Libevent): void {
+  const nothing = libc().dlsym?.(0n, cString("abs")) ?? null;
+  if (nothing !== null) symbols.event_set_log_callback(nothing);
+}
+
+function open(names: readonly string[]): Opened {
+  if (!hasFullGrant()) {
+    throw new Deno.errors.NotCapable(
+      "Cannot open libevent: it calls back, which needs FFI granted in full; " +
+        "run with --allow-ffi and no list behind it",
+    );
+  }
+  for (const name of names) {
+    let symbols: Libevent;
+    try {
+      symbols = Deno.dlopen(name, LIBEVENT).symbols;
+    } catch {
+      continue;
+    }
+    if (symbols.event_get_version_number() < OLDEST) continue;
+    silence(symbols);
+    const callback = new Deno.UnsafeCallback(
+      { parameters: ["i32", "i16"], result: "void" },
+      onEvent,
+    );
+    return { symbols, callback: callback.pointer };
+  }
+  throw new Deno.errors.NotFound(
+    `Cannot open libevent 2.1: looked for ${names.join(", ")}; ` +
+      HOW_TO_INSTALL,
+  );
+}
+
+/**
+ * libevent, opened at the first call.
+ *
+ * @throws {Deno.errors.NotCapable} If FFI is not granted in full.
+ * @throws {Deno.errors.NotFound} If there is none, saying how to install it.
+ */
+export function libevent(): Libevent {
+  return (opened ??= open(LIBEVENT_NAMES)).symbols;
+}
+
+/**
+ * Why libevent cannot be called; "" if it can. Never prompts.
+ *
+ * @param names Where to look, if it is not open yet.
+ */
+export function whyNoLibevent(names?: readonly string[]): string {
+  const noLibc = whyNoLibc();
+  if (noLibc !== "") return noLibc;
+  try {
+    if (names === undefined) libevent();
+    else open(names);
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+function text(pointer: Deno.PointerValue): string {
+  return pointer === null ? "" : Deno.UnsafePointerView.getCString(pointer);
+}
+
+/** The methods this libevent was built with, best first. */
+export function libeventMethods(): string[] {
+  const list = libevent().event_get_supported_methods();
+  if (list === null) return [];
+  const view = new Deno.UnsafePointerView(list);
+  const names: string[] = [];
+  for (let at = 0;; at += 8) {
+    const name = view.getPointer(at);
+    if (name === null) return names;
+    names.push(text(name));
+  }
+}
+
+/** Merge what was told of a descriptor in several rounds. */
+function withoutRepeats(pairs: readonly number[]): number[] {
+  const merged = new Map<number, number>();
+  for (let i = 0; i < pairs.length; i += 2) {
+    merged.set(pairs[i]!, (merged.get(pairs[i]!) ?? 0) | pairs[i + 1]!);
+  }
+  return [...merged].flat();
+}
+
+/** One `event_base`; every call on the thread that made it. */
+export class EventBase {
+  /** What it stands on: `"epoll"`, `"poll"`, `"select"`, or another. */
+  readonly method: string;
+  /** Its epoll descriptor, which is libevent's to close; -1 if it has none. */
+  readonly epfd: number;
+  readonly #c = libevent();
+  readonly #base: Deno.PointerObject;
+  /** How many events libevent takes from epoll at once; it doubles it, too. */
+  #capacity = FEWEST_EVENTS;
+
+  /**
+   * Make a base.
+   *
+   * @param method The one to use; by default libevent picks.
+   * @throws {SystemError} If there is none.
+   */
+  constructor(method?: string) {
+    const c = this.#c;
+    const config = c.event_config_new();
+    c.event_config_set_flag(
+      config,
+      EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV,
+    );
+    for (const other of libeventMethods()) {
+      if (method === undefined || other === method) continue;
+      c.event_config_avoid_method(config, cString(other));
+    }
+    const base = c.event_base_new_with_config(config);
+    const error = base === null ? errno() : 0;
+    c.event_config_free(config);
+    if (base === null) {
+      throw new SystemError(
+        error,
+        "event_base_new_with_config",
+        "Cannot make a libevent base",
+      );
+    }
+    this.#base = base;
+    this.method = text(c.event_base_get_method(base));
+    try {
+      this.epfd = this.method === "epoll" ? this.#findEpoll() : -1;
+    } catch (error) {
+      this.free();
+      throw error;
+    }
+  }
+
+  /**
+   * Make a persistent event for EV_READ, EV_WRITE or both, and add it.
+   *
+   * @returns The event, or null if the method refuses the descriptor.
+   */
+  add(fd: number, what: number): Deno.PointerObject | null {
+    const event = this.#c.event_new(
+      this.#base,
+      fd,
+      what | EV_PERSIST,
+      opened!.callback,
+      null,
+    );
+    if (event === null) return null;
+    if (this.#c.event_add(event, null) === 0) return event;
+    this.#c.event_free(event);
+    return null;
+  }
+
+  /** Take an event out and free it; harmless if its descriptor was closed. */
+  remove(event: Deno.PointerObject): void {
+    this.#c.event_free(event);
+  }
+
+  /**
+   * Dispatch all that is ready now: pairs of descriptor and EV_READ, EV_WRITE,
+   * in libevent's order. Null if its system call failed.
+   */
+  loop(): readonly number[] | null {
+    if (told.length > 0) told = [];
+    for (let round = 0;; round++) {
+      const before = told.length;
+      const flags = EVLOOP_ONCE | EVLOOP_NONBLOCK;
+      if (this.#c.event_base_loop(this.#base, flags) < 0) return null;
+      const full = (told.length - before) / 2 >= this.#capacity;
+      if (!full || this.#capacity === MOST_EVENTS || this.epfd < 0) {
+        return round === 0 ? told : withoutRepeats(told);
+      }
+      this.#capacity *= 2;
+    }
+  }
+
+  /** Free it, after its events. */
+  free(): void {
+    this.#c.event_base_free(this.#base);
+  }
+
+  /**
+   * libevent does not tell its epoll descriptor. It is the only one in which
+   * a brand-new descriptor can be modified after that was added to the base.
+   */
+  #findEpoll(): number {
+    const probe = new Wakeup();
+    const event = this.add(probe.fd, EV_READ);
+    const { size, data } = epollEventLayout();
+    const same = new Uint8Array(size);
+    const view = new DataView(same.buffer);
+    view.setUint32(0, EPOLLIN, true);
+    view.setInt32(data, probe.fd, true);
+    const knows = (fd: number): boolean =>
+      libc().epoll_ctl(fd, EPOLL_CTL_MOD, probe.fd, same) === 0;
+    // The kernel hands out the lowest free number: it is near the probe's.
+    let found = -1;
+    for (let fd = probe.fd; found < 0 && fd >= 0; fd--) {
+      if (knows(fd)) found = fd;
+    }
+    for (let fd = probe.fd; found < 0 && fd < probe.fd + 1024; fd++) {
+      if (knows(fd)) found = fd;
+    }
+    if (event !== null) this.remove(event);
+    probe.close();
+    return found;
+  }
+}
