@@ -19,7 +19,7 @@
  * 5. Stopping: leave. Nothing pending that could ever wake it: leave; the
  *    next switch, timer, listener or spawn starts it again.
  * 6. Something was done: go round again. On a budget in time, yield to Deno's
- *    loop first.
+ *    loop; in the midst of a pass, too, if the pass is long.
  * 7. Nothing was done: one macrotask and one more sweep, since greenthreads
  *    may be several microtasks deep; then park until the next deadline.
  *
@@ -588,6 +588,8 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
           }
           thread.observer?.lap(this.#ran);
           this.#ran = null;
+          // With many descriptors, a pass alone takes longer than the budget.
+          if (this.#fairness.step()) await this.#yield();
           if (!this.#step()) break;
         }
         if (this.#stopping || this.#closed || !this.#alive()) break;
@@ -597,15 +599,17 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
         }
         this.#settled = false;
         this.#auditDelay = FIRST_AUDIT;
-        if (this.#fairness.step()) {
-          this.#yields++;
-          await this.#fairness.yield();
-        } else await TURN;
+        await TURN;
       }
     } catch (error) {
       this.#fail(error);
     }
     this.#leave();
+  }
+
+  #yield(): Promise<void> {
+    this.#yields++;
+    return this.#fairness.yield();
   }
 
   #beginPass(): void {
