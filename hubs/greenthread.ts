@@ -323,7 +323,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
         if (failed) waiter.scheduleError(value);
         else waiter.schedule(value);
       }
-    } else if (failed && !(value instanceof GreenletExit)) {
+    } else if (failed && !isExit(value)) {
       reportError(`Uncaught error in ${this}`, value);
     }
   }
@@ -395,6 +395,15 @@ function takeGate(resolve: (gt: GreenThread) => void): void {
 }
 
 /** A reaction of its own, so the context it enters ends with it. */
+/** Anything can be thrown, even what throws when it is looked at. */
+function isExit(value: unknown): boolean {
+  try {
+    return value instanceof GreenletExit;
+  } catch {
+    return false;
+  }
+}
+
 function begin(gt: GreenThread): void {
   storage.enterWith(gt);
   gt.main();

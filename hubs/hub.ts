@@ -507,8 +507,14 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
   }
 
   /** See {@linkcode Scheduler}. @internal */
-  callLater(ms: number, fn: () => void): Timer {
-    return this.#schedule(ms, fn, [], null);
+  callLater(
+    ms: number,
+    fn: () => void,
+    onDiscard: (() => void) | null = null,
+  ): Timer {
+    const timer = this.#schedule(ms, fn, [], null);
+    timer.onDiscard = onDiscard;
+    return timer;
   }
 
   /** End a wait after this pass's sweep. @internal */
@@ -811,7 +817,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
 
   /** Forget all timers, and what the run queue holds of them and of starts. */
   #discard(): void {
-    for (const timer of this.#heap.list()) timer.cancel();
+    for (const timer of this.#heap.list()) timer.discard();
     const queue = this.#queue;
     this.#queue = [];
     const kept = queue.filter((entry) => !entry.discard());
@@ -830,7 +836,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     this.#table.clear();
     this.#obsolete = [];
     this.#expired = [];
-    for (const timer of this.#heap.list()) timer.cancel();
+    for (const timer of this.#heap.list()) timer.discard();
     this.#queue = [];
     for (const entry of rest) {
       if (!entry.discard()) thread.makeHub().enqueue(entry);

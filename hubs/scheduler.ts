@@ -26,8 +26,15 @@ export interface Scheduler {
   resumed(who: GreenThread): void;
   /** `who` waits again, or has ended. */
   waits(who: GreenThread): void;
-  /** Call `fn` after `ms`, whatever becomes of the caller. */
-  callLater(ms: number, fn: () => void): Cancellable;
+  /**
+   * Call `fn` after `ms`, whatever becomes of the caller; or `onDiscard`, if
+   * the hub stops before.
+   */
+  callLater(
+    ms: number,
+    fn: () => void,
+    onDiscard?: (() => void) | null,
+  ): Cancellable;
 }
 
 /** What {@linkcode Scheduler.callLater} returns. */

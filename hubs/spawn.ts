@@ -77,7 +77,9 @@ export function spawnAfter<A extends unknown[], T>(
   ...args: A
 ): GreenThread<T> {
   const gt = make<T>(fn, args);
-  gt.startsBy(currentHub().callLater(ms, () => gt.fire()));
+  gt.startsBy(
+    currentHub().callLater(ms, () => gt.fire(), () => gt.cancel()),
+  );
   return gt;
 }
 
@@ -96,7 +98,7 @@ export function spawnAfterLocal<A extends unknown[], T>(
     if (maker.dead) gt.end(true, new GreenletExit(`${maker} ended first`));
     else gt.fire();
   };
-  gt.startsBy(currentHub().callLater(ms, start));
+  gt.startsBy(currentHub().callLater(ms, start, () => gt.cancel()));
   return gt;
 }
 

@@ -42,6 +42,9 @@ export class Timer implements Entry, Cancellable {
   /** Where it was made, if `debug.hubTimerStacks(true)`. */
   readonly stack: string | null;
 
+  /** Called instead if the hub stops first. @internal */
+  onDiscard: (() => void) | null = null;
+
   #fn: AnyFunction | null;
   #args: readonly unknown[];
   #home: TimerHome | null;
@@ -84,6 +87,7 @@ export class Timer implements Entry, Cancellable {
   /** Never call; harmless if it was called or cancelled already. */
   cancel(): void {
     if (this.#fn === null) return;
+    this.onDiscard = null;
     this.#fn = null;
     this.#args = NO_ARGS;
     this.#local = null;
@@ -107,7 +111,9 @@ export class Timer implements Entry, Cancellable {
 
   /** The hub stopped first. @internal */
   discard(): boolean {
+    const { onDiscard } = this;
     this.cancel();
+    onDiscard?.();
     return true;
   }
 
