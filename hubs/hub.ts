@@ -101,6 +101,8 @@ const FIRST_AUDIT = 20;
 const AUDIT_GROWTH = 10;
 /** ... up to a minute. */
 const LAST_AUDIT = 60_000;
+/** While MAINLOOP is busy: so long after the last one was paid for, ms. */
+const BUSY_AUDIT = 50;
 /** Between audits, this many times what the last one took. */
 const AUDIT_SHARE = 100;
 
@@ -613,9 +615,11 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     this.#leave();
   }
 
-  #yield(): Promise<void> {
+  async #yield(): Promise<void> {
     this.#yields++;
-    return this.#fairness.yield();
+    await this.#fairness.yield();
+    // One that is never idle looks for silent closes now and then.
+    if (performance.now() - this.#auditAfter >= BUSY_AUDIT) this.#audit();
   }
 
   #beginPass(): void {
