@@ -1,0 +1,378 @@
+/**
+ * Conformance: what a hub is, and how it begins, stops and ends.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { macrotask } from "../deno_loop.ts";
+import { GreenletExit, HubError } from "../errors.ts";
+import { getCurrent, GreenThread } from "../greenthread.ts";
+import { BaseHub } from "../hub.ts";
+import { getHub } from "../registry.ts";
+import { kill, sleep, spawn, spawnAfter } from "../spawn.ts";
+import { trampoline } from "../trampoline.ts";
+import { type Case, failure, never, within } from "./rig.ts";
+
+/** Run `fn` in MAINLOOP; resolves to what it returns. */
+function inMainloop<T>(hub: BaseHub, fn: () => T | Promise<T>): Promise<T> {
+  return new Promise((resolve) => {
+    hub.scheduleCallGlobal(0, () => resolve(fn()));
+  });
+}
+
+/** A greenthread parked in a bare switch, and what it was resumed with. */
+function parkBare(hub: BaseHub, values: unknown[]): GreenThread {
+  return spawn(async function parked() {
+    values.push(await hub.switch());
+  });
+}
+
+export const hubCases: readonly Case[] = [
+  ["getHub() makes the hub once, with a name and the bits", (rig) => {
+    const { hub } = rig;
+    assert.ok(hub instanceof BaseHub);
+    assert.equal(getHub(), hub);
+    assert.equal(typeof hub.name, "string");
+    assert.notEqual(hub.name, "");
+    assert.deepEqual([hub.READ, hub.WRITE], [1, 2]);
+    assert.deepEqual([BaseHub.READ, BaseHub.WRITE], [1, 2]);
+    assert.ok(hub.greenlet instanceof GreenThread);
+    assert.equal(typeof hub.clock(), "number");
+  }],
+
+  ["statistics() counts from nothing", (rig) => {
+    const { parking, ...counters } = rig.hub.statistics();
+    assert.ok(["aio", "uring", "thread", "poller", "none"].includes(parking));
+    assert.deepEqual(counters, {
+      passes: 0,
+      sweeps: 0,
+      events: 0,
+      timersFired: 0,
+      parks: 0,
+      briefWaits: 0,
+      yields: 0,
+    });
+  }],
+
+  ["statistics() counts events, timers, sweeps and passes", async (rig) => {
+    const [reader, writer] = rig.pipe();
+    rig.write(writer);
+    await trampoline(reader, { read: true });
+    await sleep(1);
+    const { events, timersFired, sweeps, passes } = rig.hub.statistics();
+    assert.equal(events, 1);
+    assert.equal(timersFired, 1);
+    assert.ok(sweeps >= 1);
+    assert.ok(passes >= 2 && passes >= sweeps);
+  }],
+
+  ["running is false until the first switch", async (rig) => {
+    const { hub } = rig;
+    assert.equal(hub.running, false);
+    const gt = spawn(() => hub.running);
+    hub.scheduleCallGlobal(0, () => {});
+    assert.equal(hub.running, false);
+    const woken = sleep();
+    assert.equal(hub.running, true);
+    await woken;
+    assert.equal(await gt.wait(), true);
+    assert.equal(hub.stopping, false);
+  }],
+
+  [
+    "MAINLOOP starts by itself once the caller has yielded to Deno",
+    async (rig) => {
+      const { hub } = rig;
+      const started = Promise.withResolvers<GreenThread>();
+      spawn(() => started.resolve(getCurrent()));
+      await Promise.resolve();
+      assert.equal(hub.running, false);
+      assert.notEqual(await within(5000, started.promise), getCurrent());
+      const fired = Promise.withResolvers<void>();
+      hub.scheduleCallGlobal(1, () => fired.resolve());
+      await within(5000, fired.promise);
+    },
+  ],
+
+  [
+    "MAINLOOP leaves when nothing could wake it, and starts again",
+    async (rig) => {
+      const { hub } = rig;
+      await sleep();
+      while (hub.running) await macrotask();
+      await sleep(1);
+      assert.equal(hub.running, true);
+    },
+  ],
+
+  ["getCurrent() in a callback is MAINLOOP", async (rig) => {
+    const { hub } = rig;
+    const [reader, writer] = rig.pipe();
+    rig.write(writer);
+    const seen: GreenThread[] = [];
+    hub.scheduleCallGlobal(0, () => seen.push(getCurrent()));
+    hub.scheduleCallGlobal(1, () => seen.push(getCurrent()));
+    const listener = hub.add(hub.READ, reader, () => {
+      seen.push(getCurrent());
+      hub.remove(listener);
+    }, never);
+    await sleep(2);
+    assert.deepEqual(seen, [hub.greenlet, hub.greenlet, hub.greenlet]);
+  }],
+
+  ["switch() parks until gt.switch(value) resumes it", async (rig) => {
+    const { hub } = rig;
+    const values: unknown[] = [];
+    const gt = parkBare(hub, values);
+    await sleep();
+    await rig.passes(3);
+    assert.deepEqual(values, []);
+    gt.switch("go");
+    await gt.wait();
+    assert.deepEqual(values, ["go"]);
+  }],
+
+  [
+    "gt.switch() resumes the latest bare switch(), else HubError",
+    async (rig) => {
+      const { hub } = rig;
+      const order: unknown[] = [];
+      const gt = spawn(async () => {
+        const first = hub.switch().then((value) =>
+          order.push(["first", value])
+        );
+        const other = sleep(3);
+        const last = hub.switch().then((value) => order.push(["last", value]));
+        await Promise.all([first, other, last]);
+      });
+      await sleep();
+      gt.switch(1);
+      await sleep();
+      gt.switch(2);
+      assert.throws(() => gt.switch(3), HubError);
+      await gt.wait();
+      assert.deepEqual(order, [["last", 1], ["first", 2]]);
+      const asleep = spawn(() => sleep(60_000));
+      await sleep();
+      assert.throws(() => asleep.switch(), HubError);
+      await kill(asleep);
+    },
+  ],
+
+  ["switch() from MAINLOOP is a HubError", async (rig) => {
+    const error = await inMainloop(
+      rig.hub,
+      () => failure(rig.hub.switch()),
+    );
+    assert.ok(error instanceof HubError);
+    assert.match(
+      error.message,
+      /Cannot switch to MAINLOOP from MAINLOOP/,
+    );
+    await sleep();
+  }],
+
+  ["waiting in MAINLOOP is a HubError and leaves no waiter", async (rig) => {
+    const { hub } = rig;
+    const [reader] = rig.pipe();
+    const gt = spawn(() => hub.switch());
+    await sleep();
+    const errors = await inMainloop(hub, () =>
+      Promise.all([
+        failure(trampoline(reader, { read: true, timeout: 1000 })),
+        failure(sleep(1)),
+        failure(gt.wait()),
+      ]));
+    for (const error of errors) {
+      assert.ok(error instanceof HubError, String(error));
+      assert.match(
+        error.message,
+        /do not call blocking functions from the mainloop/,
+      );
+    }
+    await inMainloop(hub, () => sleep(0));
+    await inMainloop(hub, () => sleep(-1));
+    rig.assertIdle();
+    await kill(gt);
+  }],
+
+  ["abort() of a hub that does not run does nothing", async (rig) => {
+    const { hub } = rig;
+    hub.abort();
+    await within(5000, hub.abort({ wait: true }));
+    assert.equal(hub.stopping, false);
+    await sleep(1);
+    assert.equal(hub.running, true);
+  }],
+
+  ["abort() ends MAINLOOP promptly while it is parked", async (rig) => {
+    const { hub } = rig;
+    const [reader] = rig.pipe();
+    const listener = hub.add(hub.READ, reader, never, never);
+    const gt = spawn(() => sleep(60_000));
+    await sleep();
+    await rig.parked();
+    const start = performance.now();
+    const ended = hub.abort({ wait: true });
+    assert.equal(hub.stopping, true);
+    await ended;
+    assert.ok(performance.now() - start < 2000, "took too long");
+    assert.deepEqual([hub.running, hub.stopping], [false, false]);
+    assert.equal(listener.spent, false);
+    assert.deepEqual(hub.getReaders(), [listener]);
+    assert.equal(gt.dead, false);
+    await kill(gt);
+    assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+  }],
+
+  ["abort() discards timers and what has not started", async (rig) => {
+    const { hub } = rig;
+    await sleep();
+    const timers = [0, 5, 60_000].map((ms) =>
+      hub.scheduleCallGlobal(ms, never)
+    );
+    const unstarted = [spawn(never), spawnAfter(60_000, never)];
+    const ended = hub.abort({ wait: true });
+    await ended;
+    assert.deepEqual(timers.map((timer) => timer.pending), [
+      false,
+      false,
+      false,
+    ]);
+    assert.equal(hub.getTimersCount(), 0);
+    for (const gt of unstarted) {
+      assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+    }
+    await sleep(10);
+  }],
+
+  [
+    "abort() from a callback lets the next switch start MAINLOOP again",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader, writer] = rig.pipe();
+      const gt = spawn(() => trampoline(reader, { read: true }));
+      await sleep();
+      const error = await inMainloop(hub, () => {
+        const refused = failure(hub.abort({ wait: true }));
+        assert.equal(hub.stopping, false);
+        return refused;
+      });
+      assert.ok(error instanceof HubError);
+      hub.scheduleCallGlobal(0, () => hub.abort());
+      await within(
+        5000,
+        (async () => {
+          while (hub.running) await macrotask();
+        })(),
+      );
+      assert.equal(hub.getReaders().length, 1);
+      rig.write(writer);
+      assert.equal(await gt.wait(), reader);
+      assert.equal(hub.running, true);
+    },
+  ],
+
+  [
+    "close() forgets everything and the next getHub() makes a new hub",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader] = rig.pipe();
+      const listener = hub.add(hub.READ, reader, never, never);
+      const timer = hub.scheduleCallGlobal(5, never);
+      const parked = [
+        spawn(() => sleep(60_000)),
+        spawn(() => trampoline(rig.pipe()[0], { read: true })),
+        spawn(() => hub.switch()),
+      ];
+      await sleep();
+      await rig.parked();
+      await hub.close();
+      await hub.close();
+      assert.equal(hub.running, false);
+      assert.deepEqual([listener.spent, timer.pending], [true, false]);
+      assert.deepEqual(
+        [hub.getReaders().length, hub.getTimersCount()],
+        [0, 0],
+      );
+      assert.throws(() => hub.add(hub.READ, reader, never, never), HubError);
+      const next = getHub();
+      assert.notEqual(next, hub);
+      assert.equal(next.constructor, hub.constructor);
+      assert.equal(next.running, false);
+      for (const gt of parked) {
+        assert.equal(gt.dead, false);
+        await within(5000, kill(gt));
+        assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+      }
+    },
+  ],
+
+  ["close() from MAINLOOP is a HubError", async (rig) => {
+    const { hub } = rig;
+    const error = await inMainloop(hub, () => failure(hub.close()));
+    assert.ok(error instanceof HubError);
+    await sleep();
+    assert.equal(getHub(), hub);
+  }],
+
+  ["[Symbol.asyncDispose]() closes", async (rig) => {
+    const { hub } = rig;
+    {
+      await using _hub = hub;
+      await sleep();
+    }
+    assert.notEqual(getHub(), hub);
+  }],
+
+  [
+    "close() never calls a listener that was about to be called",
+    async (rig) => {
+      const { hub } = rig;
+      const calls: number[] = [];
+      const closed: Promise<void>[] = [];
+      const fds = [rig.pipe(), rig.pipe()];
+      for (const [reader, writer] of fds) {
+        rig.write(writer);
+        hub.add(hub.READ, reader, () => {
+          calls.push(reader);
+          // Closing is not MAINLOOP's to do: a greenthread does.
+          if (calls.length === 1) waiter.switch();
+        }, never);
+      }
+      const waiter = spawn(async () => {
+        await hub.switch();
+        closed.push(hub.close());
+      });
+      await waiter.wait().catch(() => {});
+      await closed[0];
+      assert.equal(calls.length, 1);
+    },
+  ],
+
+  ["clock may be assigned at any time", async (rig) => {
+    const { hub } = rig;
+    assert.throws(() => hub.clock = 5 as never, TypeError);
+    let now = 1000;
+    hub.clock = () => now;
+    assert.equal(hub.clock(), 1000);
+    const fired: string[] = [];
+    hub.scheduleCallGlobal(20, () => fired.push("20"));
+    hub.scheduleCallGlobal(10, () => fired.push("10"));
+    await rig.passes(3);
+    assert.deepEqual(fired, []);
+    now = 1009.999;
+    await rig.passes(3);
+    assert.deepEqual(fired, []);
+    now = 1010;
+    await rig.passes(2);
+    assert.deepEqual(fired, ["10"]);
+    await rig.parked();
+    const done = Promise.withResolvers<void>();
+    hub.scheduleCallGlobal(10, () => done.resolve());
+    hub.clock = () => 2000;
+    await within(5000, done.promise);
+    assert.deepEqual(fired, ["10", "20"]);
+  }],
+];

@@ -1,0 +1,348 @@
+/**
+ * Conformance: the order of things in MAINLOOP, and that nothing that happens
+ * in a greenthread can end it.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { GreenletExit } from "../errors.ts";
+import { getCurrent } from "../greenthread.ts";
+import { READ } from "../poller.ts";
+import { kill, sleep, spawn, spawnN } from "../spawn.ts";
+import { notifyClose, trampoline } from "../trampoline.ts";
+import { type Case, failure, never } from "./rig.ts";
+
+export const mainloopCases: readonly Case[] = [
+  [
+    "a pass: IOClosed, then timers, then descriptors, then timeouts",
+    async (rig) => {
+      const { hub } = rig;
+      const [gone] = rig.pipe();
+      const [reader, writer] = rig.pipe();
+      const [quiet] = rig.pipe();
+      const order: string[] = [];
+      let now = 0;
+      hub.clock = () => now;
+      const late = spawn(async () => {
+        await failure(trampoline(quiet, { read: true, timeout: 5 }));
+        order.push("timeout");
+      });
+      await sleep();
+      // All of it between two passes.
+      await rig.parked();
+      hub.add(READ, gone, never, () => order.push("IOClosed"));
+      const listener = hub.add(READ, reader, () => {
+        order.push("descriptor");
+        hub.remove(listener);
+      }, never);
+      hub.scheduleCallGlobal(5, () => order.push("timer"));
+      rig.write(writer);
+      now = 5;
+      notifyClose(gone);
+      await rig.passes(2);
+      assert.deepEqual(order, ["IOClosed", "timer", "descriptor", "timeout"]);
+      await late.wait();
+    },
+  ],
+
+  ["IOClosed goes to the oldest first", async (rig) => {
+    const { hub } = rig;
+    const readers = [0, 1, 2, 3].map(() => rig.pipe()[0]);
+    const order: number[] = [];
+    readers.forEach((fd) => hub.add(READ, fd, never, () => order.push(fd)));
+    const closing = [readers[2]!, readers[0]!, readers[3]!, readers[1]!];
+    closing.forEach((fd) => notifyClose(fd));
+    await rig.passes(2);
+    assert.deepEqual(order, closing);
+  }],
+
+  ["two greenthreads alternating sleep(0) interleave strictly", async () => {
+    const order: string[] = [];
+    const worker = async (name: string): Promise<void> => {
+      for (let i = 1; i <= 4; i++) {
+        order.push(name + i);
+        await sleep();
+      }
+    };
+    const a = spawn(worker, "a");
+    const b = spawn(worker, "b");
+    await a.wait();
+    await b.wait();
+    assert.equal(order.join(" "), "a1 b1 a2 b2 a3 b3 a4 b4");
+  }],
+
+  ["order does not depend on how many awaits deep a wait is", async () => {
+    const order: string[] = [];
+    const deep = async (depth: number): Promise<void> => {
+      if (depth > 0) return await deep(depth - 1);
+      await sleep();
+    };
+    const worker = async (name: string, depth: number): Promise<void> => {
+      for (let i = 1; i <= 3; i++) {
+        order.push(name + i);
+        await deep(depth);
+      }
+    };
+    const all = [spawn(worker, "a", 8), spawn(worker, "b", 0)];
+    all.push(spawn(worker, "c", 3));
+    for (const gt of all) await gt.wait();
+    assert.equal(order.join(" "), "a1 b1 c1 a2 b2 c2 a3 b3 c3");
+  }],
+
+  ["sleep(0) lets everything else that is ready run first", async (rig) => {
+    const { hub } = rig;
+    const [reader, writer] = rig.pipe();
+    const order: string[] = [];
+    spawn(() => order.push("spawned"));
+    hub.scheduleCallGlobal(0, () => order.push("timer"));
+    await sleep();
+    assert.deepEqual(order, ["spawned", "timer"]);
+    rig.write(writer);
+    const gt = spawn(async () => {
+      await trampoline(reader, { read: true });
+      order.push("read");
+    });
+    await rig.passes(2);
+    assert.deepEqual(order, ["spawned", "timer", "read"]);
+    await gt.wait();
+  }],
+
+  [
+    "every pass sweeps: a loop of sleep(0) starves no descriptor",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader] = rig.pipe();
+      const listener = hub.add(READ, reader, never, never);
+      await sleep();
+      const before = hub.statistics();
+      await rig.passes(20);
+      const after = hub.statistics();
+      assert.equal(after.sweeps - before.sweeps, after.passes - before.passes);
+      assert.ok(after.sweeps - before.sweeps >= 20);
+      hub.remove(listener);
+    },
+  ],
+
+  ["all that are ready are served in one pass", async (rig) => {
+    const { hub } = rig;
+    const pairs = Array.from({ length: 100 }, () => rig.pipe());
+    const seen = new Map<number, number>();
+    for (const [reader, writer] of pairs) {
+      hub.add(READ, reader, (fd) => {
+        seen.set(fd, hub.statistics().passes);
+        rig.read(fd);
+      }, never);
+      rig.write(writer);
+    }
+    await rig.passes(3);
+    assert.equal(seen.size, 100);
+    assert.ok(new Set(seen.values()).size <= 2);
+  }],
+
+  ["what dies in a greenthread cannot end MAINLOOP", async (rig) => {
+    const { hub } = rig;
+    const [reader, writer] = rig.pipe();
+    const errors: unknown[] = [
+      new Error("boom"),
+      new GreenletExit(),
+      null,
+      undefined,
+      "text",
+      Object.freeze({}),
+    ];
+    for (const error of errors) {
+      spawnN(() => {
+        throw error;
+      });
+      spawnN(async () => {
+        await sleep();
+        throw error;
+      });
+    }
+    const gt = spawn(() => trampoline(reader, { read: true }));
+    await rig.passes(4);
+    assert.equal(hub.running, true);
+    assert.equal(hub.getReaders().length, 1);
+    // GreenletExit is no error to report.
+    assert.equal(rig.takeReports().length, 10);
+    rig.write(writer);
+    assert.equal(await gt.wait(), reader);
+  }],
+
+  ["an error that cannot be shown cannot end MAINLOOP", async (rig) => {
+    const nasty = new Proxy(new Error("nasty"), {
+      get() {
+        throw new Error("do not look");
+      },
+      getPrototypeOf() {
+        throw new Error("do not ask");
+      },
+    });
+    const gt = spawn(() => {
+      throw nasty;
+    });
+    rig.hub.scheduleCallGlobal(0, () => {
+      throw nasty;
+    });
+    await rig.passes(3);
+    assert.equal(gt.dead, true);
+    assert.equal(rig.hub.running, true);
+    rig.takeReports();
+  }],
+
+  ["kill() of MAINLOOP is refused", async (rig) => {
+    await sleep();
+    const error = await failure(kill(rig.hub.greenlet));
+    assert.equal(error.name, "HubError");
+    await sleep(1);
+  }],
+
+  [
+    "getCurrent() is right across trampoline, sleep and Deno's timers",
+    async (rig) => {
+      const [a, b] = rig.socketpair();
+      const main = getCurrent();
+      const gts = [a, b].map((fd, i) =>
+        spawn(async () => {
+          const me = getCurrent();
+          assert.notEqual(me, main);
+          await trampoline(fd, { write: true });
+          assert.equal(getCurrent(), me);
+          await new Promise((resolve) => setTimeout(resolve, i));
+          assert.equal(getCurrent(), me);
+          rig.write(fd);
+          await Promise.all([
+            sleep(1),
+            trampoline(fd, { read: true }),
+            Promise.resolve(),
+          ]);
+          assert.equal(getCurrent(), me);
+          return me;
+        })
+      );
+      for (const gt of gts) assert.equal(await gt.wait(), gt);
+      assert.equal(getCurrent(), main);
+    },
+  ],
+
+  ["several waits of one greenthread resume each by itself", async (rig) => {
+    const [a, b] = rig.socketpair();
+    rig.fill(a);
+    const order: string[] = [];
+    const gt = spawn(async () => {
+      await Promise.all([
+        trampoline(a, { read: true }).then(() => order.push("read")),
+        trampoline(a, { write: true }).then(() => order.push("write")),
+        sleep(2).then(() => order.push("sleep")),
+      ]);
+    });
+    await sleep(4);
+    assert.deepEqual(order, ["sleep"]);
+    rig.write(b);
+    await rig.passes(3);
+    assert.deepEqual(order, ["sleep", "read"]);
+    while (rig.read(b, 65_536) !== null);
+    await gt.wait();
+    assert.deepEqual(order, ["sleep", "read", "write"]);
+    rig.assertIdle();
+  }],
+
+  ["kill() rejects every wait that is pending", async (rig) => {
+    const [a] = rig.socketpair();
+    rig.fill(a);
+    const killed = new Error("killed");
+    const gt = spawn(() =>
+      Promise.allSettled([
+        trampoline(a, { read: true }),
+        trampoline(a, { write: true, timeout: 60_000 }),
+        sleep(60_000),
+        rig.hub.switch(),
+      ])
+    );
+    await sleep();
+    await kill(gt, killed);
+    for (const result of await gt.wait()) {
+      assert.equal(result.status, "rejected");
+      assert.equal((result as PromiseRejectedResult).reason, killed);
+    }
+    rig.assertIdle();
+  }],
+
+  ["a stale event never wakes a later wait", async (rig) => {
+    const [reader, writer] = rig.pipe();
+    const [other] = rig.pipe();
+    const gt = spawn(async () => {
+      await failure(trampoline(reader, { read: true, timeout: 1 }));
+      rig.write(writer);
+      const error = await failure(
+        trampoline(other, { read: true, timeout: 3 }),
+      );
+      return error.name;
+    });
+    assert.equal(await gt.wait(), "Timeout");
+    const sleeper = spawn(async () => {
+      await failure(sleep(2));
+      const start = rig.hub.clock();
+      await sleep(5);
+      return rig.hub.clock() - start;
+    });
+    await sleep();
+    await kill(sleeper, new Error("early"));
+    assert.ok(await sleeper.wait() >= 5);
+  }],
+
+  ["1,000 greenthreads on 500 pipes all get through", async (rig) => {
+    const [end] = rig.pipe();
+    let done = 0;
+    const gts = Array.from({ length: 500 }, (_, i) => {
+      const [reader, writer] = rig.pipe();
+      return [
+        spawn(async () => {
+          await trampoline(reader, { read: true });
+          done += rig.read(reader) ?? 0;
+        }),
+        spawn(async () => {
+          await sleep(i % 7);
+          await trampoline(writer, { write: true });
+          rig.write(writer);
+        }),
+      ];
+    }).flat();
+    for (const gt of gts) await gt.wait();
+    assert.equal(done, 500);
+    rig.hub.remove(rig.hub.add(READ, end, never, never));
+    rig.assertIdle();
+  }],
+
+  ["12 sockets exchange at random and lose nothing", async (rig) => {
+    // CPython's test of selectors: who is written to, reads, at random.
+    const { hub } = rig;
+    const pairs = Array.from({ length: 12 }, () => rig.socketpair());
+    let seed = 12_345;
+    const random = (below: number): number =>
+      (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) % below;
+    const got = new Map<number, number>();
+    for (const [a] of pairs) {
+      got.set(a, 0);
+      hub.add(READ, a, (fd) => {
+        got.set(fd, got.get(fd)! + rig.read(fd, 1 + random(64))!);
+      }, never);
+    }
+    const sent = new Map<number, number>();
+    for (let round = 0; round < 200; round++) {
+      const [a, b] = pairs[random(12)]!;
+      const count = 1 + random(100);
+      await trampoline(b, { write: true });
+      rig.write(b, count);
+      sent.set(a, (sent.get(a) ?? 0) + count);
+      if (random(3) === 0) await sleep();
+    }
+    const total = (map: Map<number, number>): number =>
+      [...map.values()].reduce((sum, n) => sum + n, 0);
+    while (total(got) < total(sent)) await sleep();
+    for (const [a, n] of sent) assert.equal(got.get(a), n);
+    assert.equal(hub.getReaders().length, 12);
+    assert.equal(hub.getWriters().length, 0);
+  }],
+];

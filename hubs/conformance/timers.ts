@@ -1,0 +1,359 @@
+/**
+ * Conformance: timers, global and local.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import type { BaseHub } from "../hub.ts";
+import { kill, sleep, spawn, spawnAfter, spawnAfterLocal } from "../spawn.ts";
+import type { Timer } from "../timers.ts";
+import { GreenletExit } from "../errors.ts";
+import { type Case, failure, never, type Rig } from "./rig.ts";
+
+/** Give the hub a clock that stands still until it is set. */
+function frozen(hub: BaseHub): { now: number } {
+  const clock = { now: 1000 };
+  hub.clock = () => clock.now;
+  return clock;
+}
+
+async function advance(
+  rig: Rig,
+  clock: { now: number },
+  ms: number,
+): Promise<void> {
+  clock.now += ms;
+  await rig.passes(2);
+}
+
+export const timerCases: readonly Case[] = [
+  ["scheduleCallGlobal() calls fn(...args) once, never early", async (rig) => {
+    const { hub } = rig;
+    const clock = frozen(hub);
+    const calls: unknown[] = [];
+    const timer = hub.scheduleCallGlobal(
+      5,
+      (...args: unknown[]) => calls.push(args),
+      1,
+      "two",
+    );
+    assert.deepEqual([timer.pending, timer.called], [true, false]);
+    await advance(rig, clock, 4.999);
+    assert.deepEqual(calls, []);
+    await advance(rig, clock, 0.001);
+    assert.deepEqual(calls, [[1, "two"]]);
+    assert.deepEqual([timer.pending, timer.called], [false, true]);
+    await advance(rig, clock, 100);
+    assert.equal(calls.length, 1);
+    timer.cancel();
+    rig.assertIdle();
+  }],
+
+  ["scheduleCallGlobal() refuses wrong arguments", (rig) => {
+    const { hub } = rig;
+    const bad = (ms: unknown, fn: unknown) => () =>
+      hub.scheduleCallGlobal(ms as number, fn as () => void);
+    assert.throws(bad(NaN, never), RangeError);
+    assert.throws(bad("5", never), TypeError);
+    assert.throws(bad(null, never), TypeError);
+    assert.throws(bad(5, null), TypeError);
+    assert.throws(() => hub.scheduleCallLocal(NaN, never), RangeError);
+    assert.equal(hub.getTimersCount(), 0);
+  }],
+
+  ["timers on the hub's own clock are never early", async (rig) => {
+    const { hub } = rig;
+    const early: number[] = [];
+    let left = 40;
+    for (let i = 0; i < 40; i++) {
+      const ms = 0.25 + i * 0.4;
+      const due = hub.clock() + ms;
+      hub.scheduleCallGlobal(ms, () => {
+        left--;
+        if (hub.clock() < due) early.push(ms);
+      });
+    }
+    while (left > 0) await sleep(5);
+    assert.deepEqual(early, []);
+  }],
+
+  ["sleep(ms) is never early", async (rig) => {
+    for (const ms of [0.1, 0.9, 1, 1.7, 3.3, 12]) {
+      const start = rig.hub.clock();
+      await sleep(ms);
+      assert.ok(rig.hub.clock() - start >= ms, `sleep(${ms})`);
+    }
+  }],
+
+  ["equal deadlines fire first come, first served", async (rig) => {
+    const { hub } = rig;
+    const clock = frozen(hub);
+    const order: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      hub.scheduleCallGlobal(i % 2 === 0 ? 5 : 5, () => order.push(i));
+    }
+    await advance(rig, clock, 5);
+    assert.deepEqual(order, [...order].sort((a, b) => a - b));
+    assert.equal(order.length, 50);
+  }],
+
+  ["zero timers fire first come, first served, with spawns", async (rig) => {
+    const { hub } = rig;
+    const order: number[] = [];
+    await sleep();
+    hub.scheduleCallGlobal(0, () => order.push(0));
+    spawn(() => order.push(1));
+    hub.scheduleCallGlobal(0, () => order.push(2));
+    spawnAfter(0, () => order.push(3));
+    spawn(() => order.push(4));
+    await sleep();
+    assert.deepEqual(order, [0, 1, 2, 3, 4]);
+  }],
+
+  ["timers fire by due time; negative before zero", async (rig) => {
+    const { hub } = rig;
+    const clock = frozen(hub);
+    const order: string[] = [];
+    const add = (ms: number): Timer =>
+      hub.scheduleCallGlobal(ms, () => order.push(String(ms)));
+    await sleep();
+    [0, 3, -1, 1, -5, 2].forEach(add);
+    await sleep();
+    assert.deepEqual(order, ["-5", "-1", "0"]);
+    await advance(rig, clock, 10);
+    assert.deepEqual(order, ["-5", "-1", "0", "1", "2", "3"]);
+  }],
+
+  [
+    "spawnAfter(-1) starts before what was spawned earlier with 0",
+    async (rig) => {
+      frozen(rig.hub);
+      const order: string[] = [];
+      await sleep();
+      spawn(() => order.push("spawn"));
+      spawnAfter(-1, () => order.push("spawnAfter"));
+      await sleep();
+      assert.deepEqual(order, ["spawnAfter", "spawn"]);
+    },
+  ],
+
+  ["a timer added while timers fire waits for the next pass", async (rig) => {
+    const { hub } = rig;
+    const seen: number[] = [];
+    const again = (left: number): void => {
+      seen.push(hub.statistics().passes);
+      if (left > 0) hub.scheduleCallGlobal(left % 2 ? 0 : -1, again, left - 1);
+    };
+    await sleep();
+    hub.scheduleCallGlobal(0, again, 4);
+    await rig.passes(8);
+    assert.equal(seen.length, 5);
+    seen.reduce((last, now) => (assert.ok(now > last), now));
+  }],
+
+  ["a re-arming zero timer does not starve a descriptor", async (rig) => {
+    const { hub } = rig;
+    const [reader, writer] = rig.pipe();
+    let on = true;
+    const again = (): void => {
+      if (on) hub.scheduleCallGlobal(0, again);
+    };
+    again();
+    rig.write(writer);
+    let calls = 0;
+    const listener = hub.add(1, reader, () => calls++, never);
+    await rig.passes(10);
+    assert.ok(calls >= 9, `${calls}`);
+    on = false;
+    hub.remove(listener);
+    await rig.passes(2);
+    rig.assertIdle();
+  }],
+
+  ["cancel() takes the timer out, twice is harmless", async (rig) => {
+    const { hub } = rig;
+    const timers = [0, -1, 1, 60_000, Infinity].map((ms) =>
+      hub.scheduleCallGlobal(ms, never)
+    );
+    assert.equal(hub.getTimersCount(), 5);
+    for (const timer of timers) {
+      timer.cancel();
+      timer.cancel();
+      assert.deepEqual([timer.pending, timer.called], [false, true]);
+    }
+    assert.equal(hub.getTimersCount(), 0);
+    await sleep(3);
+  }],
+
+  [
+    "cancel() by an earlier callback of the pass, and in one's own",
+    async (rig) => {
+      const { hub } = rig;
+      const clock = frozen(hub);
+      const later: Timer[] = [];
+      const own = hub.scheduleCallGlobal(1, () => {
+        own.cancel();
+        later.forEach((timer) => timer.cancel());
+      });
+      later.push(
+        hub.scheduleCallGlobal(1, never),
+        hub.scheduleCallGlobal(2, never),
+      );
+      await advance(rig, clock, 10);
+      assert.equal(own.called, true);
+      rig.assertIdle();
+      const first = hub.scheduleCallGlobal(0, () => second.cancel());
+      const second = hub.scheduleCallGlobal(0, never);
+      await rig.passes(2);
+      assert.equal(first.called, true);
+      rig.assertIdle();
+    },
+  ],
+
+  ["2,000 timers scheduled and cancelled leave nothing", async (rig) => {
+    const { hub } = rig;
+    for (let i = 0; i < 2000; i++) {
+      hub.scheduleCallGlobal(60_000 + i, never).cancel();
+    }
+    const kept = Array.from(
+      { length: 300 },
+      (_, i) => hub.scheduleCallGlobal(60_000 + (i * 7919) % 1000, never),
+    );
+    for (const [i, timer] of kept.entries()) if (i % 3 === 0) timer.cancel();
+    assert.equal(hub.getTimersCount(), 200);
+    for (const timer of kept) timer.cancel();
+    assert.equal(hub.getTimersCount(), 0);
+    await sleep();
+    rig.assertIdle();
+  }],
+
+  ["a cancelled timer does not wake MAINLOOP", async (rig) => {
+    const { hub } = rig;
+    const far = hub.scheduleCallGlobal(60_000, never);
+    const timers = [5, 10, 15, 20].map((ms) =>
+      hub.scheduleCallGlobal(ms, never)
+    );
+    timers.forEach((timer) => timer.cancel());
+    await rig.parked();
+    const before = hub.statistics();
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    if (before.parking !== "none") {
+      assert.equal(hub.statistics().passes, before.passes);
+    }
+    far.cancel();
+  }],
+
+  ["an earlier timer shortens a park, a later one does not", async (rig) => {
+    const { hub } = rig;
+    const far = hub.scheduleCallGlobal(60_000, never);
+    await rig.parked();
+    const fired = Promise.withResolvers<void>();
+    hub.scheduleCallGlobal(1, () => fired.resolve());
+    await fired.promise;
+    far.cancel();
+    await sleep();
+    rig.assertIdle();
+  }],
+
+  ["timers that throw are reported once each and stop nobody", async (rig) => {
+    const { hub } = rig;
+    const clock = frozen(hub);
+    const order: number[] = [];
+    const thrown: unknown[] = [
+      new Error("first"),
+      new GreenletExit("second"),
+      undefined,
+    ];
+    thrown.forEach((error, i) =>
+      hub.scheduleCallGlobal(1, () => {
+        order.push(i);
+        throw error;
+      })
+    );
+    hub.scheduleCallGlobal(1, () => order.push(3));
+    await advance(rig, clock, 1);
+    assert.deepEqual(order, [0, 1, 2, 3]);
+    assert.equal(rig.takeReports().length, 3);
+    assert.equal(hub.running, true);
+  }],
+
+  ["an async timer that rejects is reported once", async (rig) => {
+    // deno-lint-ignore require-await
+    rig.hub.scheduleCallGlobal(0, async () => {
+      throw new Error("in async");
+    });
+    await rig.passes(3);
+    const reports = rig.takeReports();
+    assert.equal(reports.length, 1);
+    assert.match(reports[0]!, /in async/);
+  }],
+
+  ["scheduleCallLocal() dies with its maker, Global does not", async (rig) => {
+    const { hub } = rig;
+    const calls: string[] = [];
+    const timers: Timer[] = [];
+    const maker = spawn(() => {
+      timers.push(hub.scheduleCallLocal(1, () => calls.push("local")));
+      timers.push(hub.scheduleCallLocal(0, () => calls.push("local 0")));
+      timers.push(hub.scheduleCallGlobal(1, () => calls.push("global")));
+    });
+    await maker.wait();
+    assert.deepEqual(timers.map((timer) => timer.pending).slice(0, 1), [false]);
+    await sleep(3);
+    assert.deepEqual(calls, ["global"]);
+    assert.ok(timers.every((timer) => timer.called));
+    rig.assertIdle();
+  }],
+
+  [
+    "scheduleCallLocal() fires while its maker lives, or is MAINLOOP",
+    async (rig) => {
+      const { hub } = rig;
+      const calls: string[] = [];
+      const maker = spawn(async () => {
+        hub.scheduleCallLocal(1, () => calls.push("greenthread"));
+        await sleep(3);
+      });
+      hub.scheduleCallLocal(1, () => calls.push("main"));
+      hub.scheduleCallGlobal(0, () => {
+        hub.scheduleCallLocal(1, () => calls.push("MAINLOOP"));
+      });
+      await maker.wait();
+      await sleep(3);
+      assert.deepEqual(calls.sort(), ["MAINLOOP", "greenthread", "main"]);
+    },
+  ],
+
+  ["spawnAfter().cancel() takes its timer out", async (rig) => {
+    const gt = spawnAfter(3_600_000, never);
+    const local = spawnAfterLocal(3_600_000, never);
+    assert.equal(rig.hub.getTimersCount(), 2);
+    gt.cancel();
+    await kill(local);
+    assert.equal(rig.hub.getTimersCount(), 0);
+    assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+    assert.ok(await failure(local.wait()) instanceof GreenletExit);
+  }],
+
+  ["spawnAfterLocal() of a dead maker ends with GreenletExit", async (rig) => {
+    const maker = spawn(() => spawnAfterLocal(2, never));
+    const gt = await maker.wait();
+    assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+    rig.assertIdle();
+  }],
+
+  ["sleep() is cancelled on kill and leaves no timer", async (rig) => {
+    const gt = spawn(() => sleep(60_000));
+    await sleep();
+    assert.equal(rig.hub.getTimersCount(), 1);
+    await kill(gt);
+    rig.assertIdle();
+    await failure(sleep(NaN)).then((error) =>
+      assert.ok(error instanceof RangeError)
+    );
+    await failure(sleep("1" as never)).then((error) =>
+      assert.ok(error instanceof TypeError)
+    );
+  }],
+];

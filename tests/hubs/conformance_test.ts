@@ -1,0 +1,12 @@
+/** The conformance suite, on every hub there is and on one by somebody else. */
+
+import { conformance } from "../../hubs/conformance.ts";
+import * as epolls from "../../hubs/epolls.ts";
+import * as poll from "../../hubs/poll.ts";
+import * as selects from "../../hubs/selects.ts";
+import * as tiny from "../third_party/tiny.ts";
+
+conformance("epolls", epolls);
+conformance("poll", poll);
+conformance("selects", selects);
+conformance("a third party's", tiny);

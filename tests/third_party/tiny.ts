@@ -1,0 +1,69 @@
+/**
+ * A hub as somebody else would write it: the three methods a poller must have,
+ * and nothing else. Every sweep asks poll(2) about each descriptor in turn.
+ */
+
+import { BaseHub, type Poller, type Report } from "../../hubs/mod.ts";
+import { BAD, READ, SystemError, WRITE } from "../../hubs/mod.ts";
+import { libc } from "../../ffi/libc.ts";
+
+const POLLIN = 1;
+const POLLOUT = 4;
+const POLLERR = 8;
+const POLLHUP = 16;
+const POLLNVAL = 32;
+const EBADF = 9;
+
+class TinyPoller implements Poller {
+  readonly #watched = new Map<number, number>();
+
+  watch(fd: number, interest: number): void {
+    if (interest === 0) {
+      this.#watched.delete(fd);
+      return;
+    }
+    if (poll(fd, 0) & POLLNVAL) throw new SystemError(EBADF, "poll");
+    this.#watched.set(fd, interest);
+  }
+
+  sweep(report: Report): number {
+    let found = 0;
+    for (const [fd, interest] of this.#watched) {
+      const ready = bits(poll(fd, interest)) & (interest | BAD);
+      if (ready === 0) continue;
+      report(fd, ready);
+      found++;
+    }
+    return found;
+  }
+
+  close(): void {
+    this.#watched.clear();
+  }
+}
+
+function poll(fd: number, interest: number): number {
+  const events = (interest & READ ? POLLIN : 0) |
+    (interest & WRITE ? POLLOUT : 0);
+  const pollfd = new DataView(new ArrayBuffer(8));
+  pollfd.setInt32(0, fd, true);
+  pollfd.setInt16(4, events, true);
+  libc().poll(new Uint8Array(pollfd.buffer), 1, 0);
+  return pollfd.getInt16(6, true);
+}
+
+function bits(revents: number): number {
+  if (revents & POLLNVAL) return BAD;
+  if (revents & (POLLERR | POLLHUP)) return READ | WRITE;
+  return (revents & POLLIN ? READ : 0) | (revents & POLLOUT ? WRITE : 0);
+}
+
+export function isAvailable(): boolean {
+  return true;
+}
+
+export class Hub extends BaseHub {
+  constructor() {
+    super(new TinyPoller());
+  }
+}
