@@ -5,8 +5,9 @@
  * nor sockets. Timers want one turn of the loop a millisecond. Sockets want
  * more: Deno's I/O driver is looked at only when the loop really waits, or
  * every 61 turns. So where it can be seen that the driver has something, and
- * only then, MAINLOOP waits for a timer a few microseconds away; where it
- * cannot be seen, it does so after every slice.
+ * only then, MAINLOOP waits for a timer a few microseconds away, and for a
+ * while gives what the I/O set going a turn or two after every slice. Where it
+ * cannot be seen, it waits so after every slice, a longer one.
  *
  * @module
  */
@@ -14,11 +15,15 @@
 import { type LoopTimer, macrotask } from "./deno_loop.ts";
 
 /** How long MAINLOOP works before it looks whether Deno has I/O, ms. */
-const SLICE = 0.06;
+const SLICE = 0.055;
 /** The same where that cannot be seen: a yield costs 10 % of it. */
 const BLIND_SLICE = 0.2;
 /** Deno's timers get a turn at least this often, ms. */
 const TURN = 1;
+/** Turns after that, for what the I/O set going. */
+const AFTER = 2;
+/** So long after I/O every slice ends with a turn or two, ms. */
+const ACTIVE = 1;
 /** How long Deno's loop is left waiting so that it polls its driver, ms. */
 const PAUSE = 0.01;
 /** Without such a timer: turns after which the driver has been polled. */
@@ -36,6 +41,7 @@ export class Fairness {
   #turnStart = 0;
   #looked = 0;
   #io = false;
+  #activeUntil = 0;
 
   /**
    * @param timer A timer of Deno's loop, or null if there is none.
@@ -74,7 +80,7 @@ export class Fairness {
     if (worked >= SLICE) {
       this.#sliceStart = now;
       this.#io = this.#ioPending();
-      if (this.#io) return true;
+      if (this.#io || now < this.#activeUntil) return true;
     }
     return now - this.#turnStart >= TURN;
   }
@@ -82,7 +88,8 @@ export class Fairness {
   /** Give Deno's loop its turn. */
   async yield(): Promise<void> {
     if (!this.#io) {
-      await macrotask();
+      const turns = this.#turnStart < this.#activeUntil ? AFTER : 1;
+      for (let turn = 0; turn < turns; turn++) await macrotask();
       this.turned();
       return;
     }
@@ -90,6 +97,8 @@ export class Fairness {
     if (this.#timer === null) {
       for (let turn = 0; turn < TURNS; turn++) await macrotask();
     } else await this.#timer.wait(PAUSE);
+    for (let turn = 0; turn < AFTER; turn++) await macrotask();
     this.restart();
+    this.#activeUntil = this.#turnStart + ACTIVE;
   }
 }
