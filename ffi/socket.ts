@@ -19,7 +19,12 @@ import {
 } from "./constants.ts";
 import { check } from "./errors.ts";
 import { errno, libc } from "./libc.ts";
-import { familyOf, type RawAddress, SOCKADDR_SIZE } from "./sockaddr.ts";
+import {
+  cString,
+  familyOf,
+  type RawAddress,
+  SOCKADDR_SIZE,
+} from "./sockaddr.ts";
 import {
   MSG_NOSIGNAL,
   SHUT_WR,
@@ -223,4 +228,9 @@ export function openFor(
     libc().close(fd);
     throw error;
   }
+}
+
+/** Remove a Unix socket's file; harmless if it is gone. */
+export function removePath(path: string): void {
+  libc().unlink(cString(path));
 }

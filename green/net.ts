@@ -1,0 +1,68 @@
+/**
+ * Green sockets: TCP, UDP and Unix, of the shape of Deno's own and faster,
+ * each with a `fileno()`.
+ *
+ * Code written for `Deno.Conn`, `Deno.Listener` and `Deno.DatagramConn` runs on
+ * them unchanged. What differs: only `--allow-ffi` is needed; calls on a closed
+ * socket reject with `IOClosed` and closing twice is harmless; there are
+ * `readTimeout` and `writeTimeout`; `ref()` and `unref()` do nothing, since a
+ * wait keeps the process alive and an idle socket does not.
+ *
+ * @example A server and a client
+ * ```ts
+ * import { connect, listen, serve } from "./net.ts";
+ * import { spawn } from "../mod.ts";
+ *
+ * using listener = listen({ hostname: "127.0.0.1", port: 0 });
+ * const server = spawn(serve, listener, async (conn) => {
+ *   await conn.write(new TextEncoder().encode("hello\n"));
+ * });
+ *
+ * using conn = await connect({ port: listener.addr.port });
+ * const p = new Uint8Array(16);
+ * const n = await conn.read(p);
+ * if (new TextDecoder().decode(p.subarray(0, n!)) !== "hello\n") {
+ *   throw new Error("no hello");
+ * }
+ * listener.close();
+ * await server.wait();
+ * ```
+ *
+ * @module
+ */
+
+export { connect } from "./net/connect.ts";
+export {
+  type StreamAddr,
+  type StreamConn,
+  type TcpConn,
+  type UnixConn,
+} from "./net/conn.ts";
+export {
+  type Datagram,
+  type DatagramAddr,
+  type DatagramConn,
+  listenDatagram,
+  type MulticastV4Membership,
+  type MulticastV6Membership,
+} from "./net/datagram.ts";
+export {
+  listen,
+  type Listener,
+  type TcpListener,
+  type UnixListener,
+} from "./net/listener.ts";
+export type {
+  ConnectOptions,
+  TcpListenOptions,
+  UdpListenOptions,
+  UnixConnectOptions,
+  UnixDatagramOptions,
+  UnixListenOptions,
+} from "./net/options.ts";
+export {
+  type Handler,
+  serve,
+  type ServeOptions,
+  StopServe,
+} from "./net/serve.ts";

@@ -1,0 +1,387 @@
+/**
+ * A stream connection, of the shape of `Deno.Conn`.
+ *
+ * The traps it guards: a reset must not pass for an end of file, not even when
+ * a write met it first and the kernel then reports a plain end to the reader;
+ * and an idle connection must hold no buffer.
+ *
+ * @module
+ */
+
+import { EAGAIN, ERRNO } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errors.ts";
+import { inetOf, pathOf } from "../../ffi/sockaddr.ts";
+import {
+  ownAddress,
+  receive,
+  setOption,
+  shutdownWrite,
+  transmit,
+} from "../../ffi/socket.ts";
+import {
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SOL_SOCKET,
+  TCP_NODELAY,
+} from "../../ffi/socket_constants.ts";
+import { READ } from "../../hubs/poller.ts";
+import { impatient, OwnedWait, yielded } from "../../hubs/wait.ts";
+import {
+  checkBytes,
+  checkedTimeout,
+  closedError,
+  giveBack,
+} from "./descriptor.ts";
+import { makeReadable, makeWritable } from "./streams.ts";
+import { WriteQueue } from "./write_queue.ts";
+
+const AGAIN = -EAGAIN;
+const EPIPE = ERRNO.EPIPE!;
+const ECONNRESET = ERRNO.ECONNRESET!;
+const ETIMEDOUT = ERRNO.ETIMEDOUT!;
+
+/** Where chunks of unknown size are received; copied out at once. */
+const SCRATCH_SIZE = 65_536;
+let scratch: Uint8Array<ArrayBuffer> | null = null;
+
+/** A read that waits. */
+class ReadWait extends OwnedWait {
+  readonly #conn: StreamConn;
+  /** null: make a chunk. */
+  buffer: Uint8Array | null = null;
+
+  constructor(conn: StreamConn, fd: number) {
+    super(READ, fd);
+    this.#conn = conn;
+  }
+
+  attempt(): void {
+    const { buffer } = this;
+    try {
+      const got = buffer === null
+        ? this.#conn.receiveChunk(this.fd)
+        : this.#conn.receiveInto(this.fd, buffer);
+      if (got !== undefined) this.succeed(got);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  release(): void {
+    this.buffer = null;
+  }
+}
+
+/** An address as a connection's `localAddr` and `remoteAddr` have it. */
+export type StreamAddr = Deno.NetAddr | Deno.UnixAddr;
+
+/**
+ * A connection over any stream transport: what TCP and Unix have in common.
+ *
+ * Calls take no lock but these: one greenthread reads at a time (a second one
+ * gets `HubError`), writes queue up.
+ */
+export abstract class StreamConn<A extends StreamAddr = StreamAddr>
+  implements Deno.Conn<A> {
+  #fd: number;
+  #remote: A;
+  #local: A | null = null;
+  /** The last read took all there was, so the next had better wait first. */
+  #drained = false;
+  #reader: ReadWait | null = null;
+  #writer: WriteQueue | null = null;
+  #reset = 0;
+  #readTimeout: number | null = null;
+  #writeTimeout: number | null = null;
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
+  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
+
+  /** Made by `connect` and `accept`. */
+  constructor(fd: number, remote: A) {
+    this.#fd = fd;
+    this.#remote = remote;
+  }
+
+  /** Read an address of the connection's own. @internal */
+  protected abstract addressOf(raw: Uint8Array<ArrayBuffer>): A;
+
+  /** The descriptor; -1 once closed. */
+  fileno(): number {
+    return this.#fd;
+  }
+
+  /** The local address. */
+  get localAddr(): A {
+    return this.#local ??= this.addressOf(ownAddress(this.#fd));
+  }
+
+  /** The remote address. */
+  get remoteAddr(): A {
+    return this.#remote;
+  }
+
+  /** How long a read may take, ms; null: for ever. */
+  get readTimeout(): number | null {
+    return this.#readTimeout;
+  }
+
+  set readTimeout(ms: number | null) {
+    this.#readTimeout = checkedTimeout(ms);
+  }
+
+  /** How long a whole write may take, ms; null: for ever. */
+  get writeTimeout(): number | null {
+    return this.#writeTimeout;
+  }
+
+  set writeTimeout(ms: number | null) {
+    this.#writeTimeout = checkedTimeout(ms);
+  }
+
+  /**
+   * Receive into `p`: at least one byte, unless the peer has sent all it will,
+   * then null. An empty `p` is filled at once.
+   *
+   * @returns How many bytes were received; null at the end.
+   * @throws {SystemError} ECONNRESET if the peer reset the connection.
+   * @throws {IOClosed} If the connection is closed, before or meanwhile.
+   * @throws {Timeout} After `readTimeout`.
+   * @throws {HubError} If another greenthread is reading, or from MAINLOOP.
+   */
+  read(p: Uint8Array): Promise<number | null> {
+    try {
+      const fd = this.#fd;
+      if (fd < 0) throw closedError("read");
+      checkBytes(p, "read");
+      if (p.length === 0) return Promise.resolve(0);
+      const reader = this.#reader;
+      if (!this.#drained && !(reader?.busy) && !impatient()) {
+        const got = this.receiveInto(fd, p);
+        if (got !== undefined) return Promise.resolve(got);
+      }
+      return this.#wait(p) as Promise<number | null>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** As `read`, into a chunk of its own. @internal */
+  readChunk(): Promise<Uint8Array<ArrayBuffer> | null> {
+    try {
+      const fd = this.#fd;
+      if (fd < 0) throw closedError("read");
+      if (!this.#drained && !(this.#reader?.busy) && !impatient()) {
+        const got = this.receiveChunk(fd);
+        if (got !== undefined) return Promise.resolve(got);
+      }
+      return this.#wait(null) as Promise<Uint8Array<ArrayBuffer> | null>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #wait(buffer: Uint8Array | null): Promise<unknown> {
+    let reader = this.#reader;
+    if (reader === null || reader.suspension !== null) {
+      reader = new ReadWait(this, this.#fd);
+    }
+    // A second reader has a listener of its own, for the hub to judge.
+    const promise = reader.begin(this.#readTimeout);
+    reader.buffer = buffer;
+    this.#reader = reader;
+    return promise;
+  }
+
+  /** Try to receive; undefined: nothing is there yet. @internal */
+  receiveInto(fd: number, p: Uint8Array): number | null | undefined {
+    const n = receive(fd, p);
+    if (n > 0) {
+      this.#drained = n < p.length;
+      return n;
+    }
+    if (n === AGAIN) return undefined;
+    this.#drained = false;
+    if (n === 0 && this.#reset === 0) return null;
+    throw this.#readError(n === 0 ? this.#reset : -n);
+  }
+
+  /** Try to receive a chunk; undefined: nothing is there yet. @internal */
+  receiveChunk(fd: number): Uint8Array<ArrayBuffer> | null | undefined {
+    scratch ??= new Uint8Array(SCRATCH_SIZE);
+    const n = this.receiveInto(fd, scratch);
+    return typeof n === "number" ? scratch.slice(0, n) : n;
+  }
+
+  /**
+   * Send all of `p`. Concurrent writes are sent one after the other, in the
+   * order of the calls.
+   *
+   * @returns The length of `p`.
+   * @throws {SystemError} ECONNRESET or EPIPE if the peer is gone.
+   * @throws {IOClosed} If the connection is closed, before or meanwhile.
+   * @throws {Timeout} After `writeTimeout`; a part may have been sent.
+   */
+  write(p: Uint8Array): Promise<number> {
+    try {
+      const fd = this.#fd;
+      if (fd < 0) throw closedError("write");
+      checkBytes(p, "write");
+      let sent = 0;
+      if (!(this.#writer?.busy)) {
+        const { length } = p;
+        sent = transmit(fd, p);
+        if (sent === length) {
+          return impatient() ? yielded(sent) : Promise.resolve(sent);
+        }
+        if (sent < 0) {
+          if (sent !== AGAIN) throw this.#writeError(-sent);
+          sent = 0;
+        }
+      }
+      return this.#queue().push(p, sent, this.#writeTimeout) as Promise<number>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Send no more, once the writes under way are done: the peer reads an end of
+   * file, and can go on sending.
+   *
+   * @throws {SystemError} ENOTCONN if the connection is gone.
+   * @throws {IOClosed} If the connection is closed, before or meanwhile.
+   */
+  closeWrite(): Promise<void> {
+    try {
+      const fd = this.#fd;
+      if (fd < 0) throw closedError("close for writing");
+      if (this.#writer?.busy) {
+        return this.#writer.push(null, 0, this.#writeTimeout) as Promise<void>;
+      }
+      const error = shutdownWrite(fd);
+      if (error !== 0) throw new SystemError(error, "shutdown");
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Close the connection. Whoever waits for it gets `IOClosed`; data not yet
+   * read is lost. Closing twice is harmless.
+   */
+  close(): void {
+    const fd = this.#fd;
+    if (fd < 0) return;
+    try {
+      this.#local ??= this.addressOf(ownAddress(fd));
+    } finally {
+      this.#fd = -1;
+      giveBack(fd);
+    }
+  }
+
+  /** Close once the writes under way are done. @internal */
+  closeWhenWritten(): void {
+    if (this.#writer === null) this.close();
+    else this.#writer.whenIdle(() => this.close());
+  }
+
+  /** As {@linkcode StreamConn.close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** The data received, as a stream; its end closes the connection. */
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#readable ??= makeReadable(this);
+  }
+
+  /** A stream whose chunks are sent; its end closes the connection. */
+  get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
+    return this.#writable ??= makeWritable(this);
+  }
+
+  /** Here for code written for Deno's: a wait always keeps the process alive. */
+  ref(): void {}
+
+  /** Here for code written for Deno's: a wait always keeps the process alive. */
+  unref(): void {}
+
+  #queue(): WriteQueue {
+    return this.#writer ??= new WriteQueue(
+      this.#fd,
+      (errno) => this.#writeError(errno),
+    );
+  }
+
+  #readError(errno: number): SystemError {
+    // The peer had sent an end of file, and then reset what we wrote.
+    const code = errno === EPIPE ? ECONNRESET : errno;
+    this.#remember(code);
+    return new SystemError(code, "recv", "Cannot read");
+  }
+
+  #writeError(errno: number): SystemError {
+    this.#remember(errno);
+    return new SystemError(errno, "send", "Cannot write");
+  }
+
+  /** The kernel tells of a broken connection once; we tell each time. */
+  #remember(errno: number): void {
+    if (errno === ECONNRESET || errno === ETIMEDOUT) this.#reset = errno;
+  }
+}
+
+/** A TCP connection. */
+export class TcpConn extends StreamConn<Deno.NetAddr> implements Deno.TcpConn {
+  /** @internal */
+  protected override addressOf(raw: Uint8Array<ArrayBuffer>): Deno.NetAddr {
+    return tcpAddr(raw);
+  }
+
+  /**
+   * Send small writes at once (true, which is where connections start), or
+   * let the kernel collect them.
+   *
+   * @throws {IOClosed} If the connection is closed.
+   */
+  setNoDelay(noDelay = true): void {
+    this.#set(IPPROTO_TCP, TCP_NODELAY, noDelay);
+  }
+
+  /**
+   * Have the kernel probe whether the peer is still there.
+   *
+   * @throws {IOClosed} If the connection is closed.
+   */
+  setKeepAlive(keepAlive = true): void {
+    this.#set(SOL_SOCKET, SO_KEEPALIVE, keepAlive);
+  }
+
+  #set(level: number, name: number, on: boolean): void {
+    const fd = this.fileno();
+    if (fd < 0) throw closedError("set an option");
+    setOption(fd, level, name, on ? 1 : 0);
+  }
+}
+
+/** A connection over a Unix stream socket. */
+export class UnixConn extends StreamConn<Deno.UnixAddr>
+  implements Deno.UnixConn {
+  /** @internal */
+  protected override addressOf(raw: Uint8Array<ArrayBuffer>): Deno.UnixAddr {
+    return unixAddr(raw);
+  }
+}
+
+/** The address of a TCP socket. @internal */
+export function tcpAddr(raw: Uint8Array): Deno.NetAddr {
+  const { hostname, port } = inetOf(raw);
+  return { hostname, port, transport: "tcp" };
+}
+
+/** The address of a Unix stream socket; as Deno's, null where there is none. @internal */
+export function unixAddr(raw: Uint8Array): Deno.UnixAddr {
+  return { transport: "unix", path: pathOf(raw, raw.length) as string };
+}

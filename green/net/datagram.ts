@@ -1,0 +1,519 @@
+/**
+ * Datagram sockets, of the shape of `Deno.DatagramConn`, and `listenDatagram`.
+ *
+ * The trap it guards: a Unix datagram socket polls writable although the
+ * receiver's queue is full, so waiting for that would spin; there a pause
+ * comes between two tries.
+ *
+ * @module
+ */
+
+import { EAGAIN } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errors.ts";
+import { lookUp } from "../../ffi/resolve.ts";
+import {
+  familyOf,
+  inetOf,
+  numericAddress,
+  parseIPv4,
+  parseIPv6,
+  pathOf,
+  type RawAddress,
+  unixAddress,
+} from "../../ffi/sockaddr.ts";
+import {
+  bindSocket,
+  openFor,
+  openSocket,
+  ownAddress,
+  peer,
+  peerSize,
+  receiveFrom,
+  setOption,
+  setOptionBytes,
+  transmitTo,
+} from "../../ffi/socket.ts";
+import {
+  AF_INET6,
+  AF_UNIX,
+  IP_ADD_MEMBERSHIP,
+  IP_DROP_MEMBERSHIP,
+  IP_MULTICAST_LOOP,
+  IP_MULTICAST_TTL,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_ADD_MEMBERSHIP,
+  IPV6_DROP_MEMBERSHIP,
+  IPV6_MULTICAST_LOOP,
+  SO_BROADCAST,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+} from "../../ffi/socket_constants.ts";
+import { IOClosed } from "../../hubs/errors.ts";
+import { READ, WRITE } from "../../hubs/poller.ts";
+import { impatient, Limit, OwnedWait, yielded } from "../../hubs/wait.ts";
+import {
+  adopt,
+  checkBytes,
+  checkedTimeout,
+  closedError,
+  giveBack,
+} from "./descriptor.ts";
+import { bindable, firstOf, setIfKnown } from "./listener.ts";
+import {
+  checkedHost,
+  checkedPath,
+  checkedPort,
+  checkOptions,
+  type UdpListenOptions,
+  type UnixDatagramOptions,
+  unknownTransport,
+} from "./options.ts";
+
+const AGAIN = -EAGAIN;
+/** The largest datagram there is. */
+const LARGEST = 65_536;
+const FIRST_PAUSE = 1;
+const LAST_PAUSE = 16;
+
+let scratch: Uint8Array<ArrayBuffer> | null = null;
+
+/** Where a datagram comes from or goes to. */
+export type DatagramAddr = Deno.NetAddr | Deno.UnixAddr;
+/** A datagram and its sender. */
+export type Datagram = [Uint8Array<ArrayBuffer>, DatagramAddr];
+
+/** Membership of an IPv4 multicast group. */
+export interface MulticastV4Membership {
+  /** Leave the group. */
+  leave: () => Promise<void>;
+  /** Get one's own multicasts too, or not. */
+  setLoopback: (loopback: boolean) => Promise<void>;
+  /** How many routers multicasts may pass. */
+  setTTL: (ttl: number) => Promise<void>;
+}
+
+/** Membership of an IPv6 multicast group. */
+export interface MulticastV6Membership {
+  /** Leave the group. */
+  leave: () => Promise<void>;
+  /** Get one's own multicasts too, or not. */
+  setLoopback: (loopback: boolean) => Promise<void>;
+}
+
+/** A wait that tries again until there is something to return. */
+class Retry extends OwnedWait {
+  readonly #again: () => unknown;
+
+  constructor(
+    evtype: typeof READ | typeof WRITE,
+    fd: number,
+    again: () => unknown,
+  ) {
+    super(evtype, fd);
+    this.#again = again;
+  }
+
+  attempt(): void {
+    try {
+      const result = this.#again();
+      if (result !== undefined) this.succeed(result);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  release(): void {}
+}
+
+/** Sends and receives datagrams; made by {@linkcode listenDatagram}. */
+export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
+  #fd: number;
+  readonly #family: number;
+  readonly #addr: DatagramAddr;
+  #receiving: Retry | null = null;
+  #sending: Promise<unknown> | null = null;
+  #readTimeout: number | null = null;
+  #writeTimeout: number | null = null;
+
+  /** Made by {@linkcode listenDatagram}. */
+  constructor(fd: number, family: number, addr: DatagramAddr) {
+    this.#fd = fd;
+    this.#family = family;
+    this.#addr = addr;
+  }
+
+  /** The descriptor; -1 once closed. */
+  fileno(): number {
+    return this.#fd;
+  }
+
+  /** Its own address. */
+  get addr(): DatagramAddr {
+    return this.#addr;
+  }
+
+  /** How long a `receive` may take, ms; null: for ever. */
+  get readTimeout(): number | null {
+    return this.#readTimeout;
+  }
+
+  set readTimeout(ms: number | null) {
+    this.#readTimeout = checkedTimeout(ms);
+  }
+
+  /** How long a `send` may take, ms; null: for ever. */
+  get writeTimeout(): number | null {
+    return this.#writeTimeout;
+  }
+
+  set writeTimeout(ms: number | null) {
+    this.#writeTimeout = checkedTimeout(ms);
+  }
+
+  /**
+   * Wait for a datagram.
+   *
+   * @param p Where to put it; what does not fit is cut off. Default: a buffer
+   * of its own.
+   * @returns The datagram and its sender.
+   * @throws {IOClosed} If the socket is closed, before or meanwhile.
+   * @throws {Timeout} After `readTimeout`.
+   * @throws {HubError} If another greenthread is receiving, or from MAINLOOP.
+   */
+  receive(p?: Uint8Array): Promise<Datagram> {
+    try {
+      if (this.#fd < 0) throw closedError("receive");
+      if (p !== undefined) checkBytes(p, "receive");
+      if (!(this.#receiving?.busy) && !impatient()) {
+        const got = this.#take(p);
+        if (got !== undefined) return Promise.resolve(got);
+      }
+      const wait = new Retry(READ, this.#fd, () => this.#take(p));
+      const promise = wait.begin(this.#readTimeout);
+      this.#receiving = wait;
+      return promise as Promise<Datagram>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #take(p: Uint8Array | undefined): Datagram | undefined {
+    const into = p ?? (scratch ??= new Uint8Array(LARGEST));
+    const n = receiveFrom(this.#fd, into);
+    if (n === AGAIN) return undefined;
+    if (n < 0) throw new SystemError(-n, "recvfrom", "Cannot receive");
+    const data = p === undefined ? scratch!.slice(0, n) : p.subarray(0, n);
+    return [data as Uint8Array<ArrayBuffer>, this.#addrOf(peer, peerSize())];
+  }
+
+  #addrOf(raw: Uint8Array, size: number): DatagramAddr {
+    return addressOf(raw, size, this.#family);
+  }
+
+  /**
+   * Send a datagram.
+   *
+   * @param p What to send.
+   * @param addr To whom.
+   * @returns How many bytes were sent.
+   * @throws {SystemError} If it is too large, or nobody is there (Unix).
+   * @throws {IOClosed} If the socket is closed, before or meanwhile.
+   * @throws {Timeout} After `writeTimeout`.
+   */
+  send(p: Uint8Array, addr: Deno.Addr): Promise<number> {
+    try {
+      if (this.#fd < 0) throw closedError("send");
+      checkBytes(p, "send");
+      const to = this.#target(addr);
+      if (to === null || this.#sending !== null) {
+        return this.#later(p, addr, to);
+      }
+      const n = this.#give(p, to);
+      if (n === undefined) return this.#later(p, addr, to);
+      return impatient() ? yielded(n) : Promise.resolve(n);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #give(p: Uint8Array, to: RawAddress): number | undefined {
+    const n = transmitTo(this.#fd, p, to);
+    if (n >= 0) return n;
+    if (n === AGAIN) return undefined;
+    throw new SystemError(-n, "sendto", "Cannot send");
+  }
+
+  /** The address to send to; null if its name must be looked up. */
+  #target(addr: Deno.Addr): RawAddress | null {
+    if (this.#family === AF_UNIX) {
+      const { path } = addr as Deno.UnixAddr;
+      return unixAddress(checkedPath(path, "send"));
+    }
+    const { hostname, port } = addr as Deno.NetAddr;
+    const host = checkedHost(hostname, "send", "127.0.0.1");
+    return numericAddress(host, checkedPort(port, "send"));
+  }
+
+  /** Send after those before, with a look-up or waits. */
+  #later(
+    p: Uint8Array,
+    addr: Deno.Addr,
+    to: RawAddress | null,
+  ): Promise<number> {
+    const before = this.#sending;
+    const sending = this.#send(before, p, addr as Deno.NetAddr, to);
+    const settled = sending.then(() => {}, () => {}).then(() => {
+      if (this.#sending === settled) this.#sending = null;
+    });
+    this.#sending = settled;
+    return sending;
+  }
+
+  async #send(
+    before: Promise<unknown> | null,
+    p: Uint8Array,
+    { hostname: host, port }: Deno.NetAddr,
+    to: RawAddress | null,
+  ): Promise<number> {
+    using limit = new Limit(this.#writeTimeout);
+    if (before !== null) await limit.promise(before);
+    if (to === null) {
+      const found = await limit.promise(lookUp({ host, port, datagram: true }));
+      to = found.find((raw) => familyOf(raw) === this.#family) ?? found[0]!;
+    }
+    const target = to;
+    for (let ms = FIRST_PAUSE;; ms = Math.min(2 * ms, LAST_PAUSE)) {
+      if (this.#fd < 0) throw closedError("send");
+      const n = this.#give(p, target);
+      if (n !== undefined) return n;
+      if (this.#family === AF_UNIX) await limit.pause(ms);
+      else {
+        const wait = new Retry(WRITE, this.#fd, () => true);
+        const ready = wait.begin(null);
+        await limit.during(ready, wait.suspension!);
+      }
+    }
+  }
+
+  /**
+   * Close the socket. Whoever waits gets `IOClosed`, and iteration ends.
+   * Closing twice is harmless.
+   */
+  close(): void {
+    const fd = this.#fd;
+    if (fd < 0) return;
+    this.#fd = -1;
+    giveBack(fd);
+  }
+
+  /** As {@linkcode DatagramConn.close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** The datagrams, one after the other, until it is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Datagram, undefined, void> {
+    while (this.#fd >= 0) {
+      let datagram;
+      try {
+        datagram = await this.receive();
+      } catch (error) {
+        if (error instanceof IOClosed && this.#fd < 0) return;
+        throw error;
+      }
+      yield datagram;
+    }
+  }
+
+  /**
+   * Join an IPv4 multicast group.
+   *
+   * @param address The group.
+   * @param networkInterface The IPv4 address of the interface.
+   */
+  joinMulticastV4(
+    address: string,
+    networkInterface: string,
+  ): Promise<MulticastV4Membership> {
+    // struct ip_mreq: group, interface.
+    const group = parseIPv4(address);
+    const from = parseIPv4(networkInterface);
+    if (group === null || from === null) {
+      return Promise.reject(
+        new TypeError("Cannot join a group: no IPv4 addresses"),
+      );
+    }
+    const request = new Uint8Array([...group, ...from]);
+    const set = (name: number, value: number): Promise<void> =>
+      this.#option(() => setOption(this.#fd, IPPROTO_IP, name, value));
+    return this.#option(() => {
+      setOptionBytes(this.#fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, request);
+      return {
+        leave: () =>
+          this.#option(() =>
+            setOptionBytes(this.#fd, IPPROTO_IP, IP_DROP_MEMBERSHIP, request)
+          ),
+        setLoopback: (loopback) => set(IP_MULTICAST_LOOP, loopback ? 1 : 0),
+        setTTL: (ttl) => set(IP_MULTICAST_TTL, ttl),
+      };
+    });
+  }
+
+  /**
+   * Join an IPv6 multicast group.
+   *
+   * @param address The group.
+   * @param networkInterface The index of the interface; 0 is any.
+   */
+  joinMulticastV6(
+    address: string,
+    networkInterface: number,
+  ): Promise<MulticastV6Membership> {
+    // struct ipv6_mreq: group, index.
+    const group = parseIPv6(address);
+    if (group === null) {
+      return Promise.reject(
+        new TypeError("Cannot join a group: no IPv6 address"),
+      );
+    }
+    const request = new Uint8Array(20);
+    request.set(group);
+    new DataView(request.buffer).setUint32(16, networkInterface, true);
+    return this.#option(() => {
+      setOptionBytes(this.#fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, request);
+      return {
+        leave: () =>
+          this.#option(() =>
+            setOptionBytes(
+              this.#fd,
+              IPPROTO_IPV6,
+              IPV6_DROP_MEMBERSHIP,
+              request,
+            )
+          ),
+        setLoopback: (loopback) =>
+          this.#option(() =>
+            setOption(
+              this.#fd,
+              IPPROTO_IPV6,
+              IPV6_MULTICAST_LOOP,
+              loopback ? 1 : 0,
+            )
+          ),
+      };
+    });
+  }
+
+  #option<T>(set: () => T): Promise<T> {
+    try {
+      if (this.#fd < 0) throw closedError("set an option");
+      return Promise.resolve(set());
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+}
+
+function addressOf(
+  raw: Uint8Array,
+  size: number,
+  family: number,
+): DatagramAddr {
+  if (family === AF_UNIX) {
+    // As Deno's: null where the sender has none.
+    return { transport: "unixpacket", path: pathOf(raw, size) as string };
+  }
+  const { hostname, port } = inetOf(raw);
+  return { hostname, port, transport: "udp" };
+}
+
+function listenUdp(options: UdpListenOptions): DatagramConn {
+  const port = checkedPort(options.port ?? 0, "listen");
+  const host = checkedHost(options.hostname, "listen", "127.0.0.1");
+  const fd = firstOf(
+    bindable(host, port, true),
+    (raw) =>
+      openFor(raw, SOCK_DGRAM, (fd) => {
+        setOption(fd, SOL_SOCKET, SO_BROADCAST, 1);
+        if (options.reuseAddress === true) {
+          setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        }
+        if (options.reusePort === true) {
+          setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
+        }
+        if (options.loopback !== undefined) {
+          const v6 = familyOf(raw) === AF_INET6;
+          setOption(
+            fd,
+            v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+            v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP,
+            options.loopback ? 1 : 0,
+          );
+        }
+        bindSocket(fd, raw, `${host}:${port}`);
+      }),
+  );
+  const own = ownAddress(fd);
+  const family = familyOf(own);
+  return new DatagramConn(
+    adopt(fd),
+    family,
+    addressOf(own, own.length, family),
+  );
+}
+
+function listenUnixDatagram(options: UnixDatagramOptions): DatagramConn {
+  if (options.path === undefined) {
+    const fd = adopt(openSocket(AF_UNIX, SOCK_DGRAM));
+    return new DatagramConn(fd, AF_UNIX, {
+      transport: "unixpacket",
+      path: null as unknown as string,
+    });
+  }
+  const path = checkedPath(options.path, "listen");
+  const raw = unixAddress(path);
+  const fd = openFor(raw, SOCK_DGRAM, (fd) => bindSocket(fd, raw, path));
+  return new DatagramConn(adopt(fd), AF_UNIX, {
+    transport: "unixpacket",
+    path,
+  });
+}
+
+/**
+ * Open a socket for datagrams: UDP.
+ *
+ * @throws {SystemError} EADDRINUSE and the like.
+ *
+ * @example
+ * ```ts
+ * import { listenDatagram } from "./net.ts";
+ *
+ * using a = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+ * using b = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+ * await a.send(new TextEncoder().encode("hello"), b.addr);
+ * const [data, from] = await b.receive();
+ * if (data.length !== 5 || !("port" in from)) throw new Error("not hello");
+ * ```
+ */
+export function listenDatagram(options: UdpListenOptions): DatagramConn;
+/** Open a socket for datagrams: Unix. */
+export function listenDatagram(options: UnixDatagramOptions): DatagramConn;
+export function listenDatagram(
+  options: UdpListenOptions | UnixDatagramOptions,
+): DatagramConn {
+  checkOptions(options, "listen");
+  switch (options.transport) {
+    case "udp":
+      return listenUdp(options);
+    case "unixpacket":
+      return listenUnixDatagram(options);
+    default:
+      return unknownTransport(
+        (options as { transport: unknown }).transport,
+        "listen",
+      );
+  }
+}

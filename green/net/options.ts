@@ -1,0 +1,147 @@
+/**
+ * The options of `connect`, `listen` and `listenDatagram`: Deno's, and a few
+ * more; and the checks of what people pass.
+ *
+ * @module
+ */
+
+/** How to {@linkcode connect} over TCP. */
+export interface ConnectOptions extends Deno.ConnectOptions {
+  /** Over TCP; the default. */
+  transport?: "tcp";
+  /** How long it may take in all, name look-up included, ms; null: no limit. */
+  timeout?: number | null;
+  /** Send small writes at once; default true. */
+  noDelay?: boolean;
+}
+
+/** How to {@linkcode connect} over a Unix socket. */
+export interface UnixConnectOptions extends Deno.UnixConnectOptions {
+  /** How long it may take in all, ms; null: no limit. */
+  timeout?: number | null;
+  /** Gives up with `signal.reason`. */
+  signal?: AbortSignal;
+}
+
+/** How to {@linkcode listen} for TCP connections. */
+export interface TcpListenOptions {
+  /** The port; 0, the default, is any free one. */
+  port?: number;
+  /** An IP address or a host name; default `"0.0.0.0"`, which is all. */
+  hostname?: string;
+  /** Over TCP; the default. */
+  transport?: "tcp";
+  /** How many connections may wait to be accepted; default 1024. */
+  backlog?: number;
+  /** What Deno calls `backlog`. */
+  tcpBacklog?: number;
+  /** Let several listeners share the port (SO_REUSEPORT); default false. */
+  reusePort?: boolean;
+  /** Whether accepted connections send small writes at once; default true. */
+  noDelay?: boolean;
+}
+
+/** How to {@linkcode listen} on a Unix socket. */
+export interface UnixListenOptions extends Deno.UnixListenOptions {
+  /** Over a Unix socket. */
+  transport: "unix";
+  /** How many connections may wait to be accepted; default 1024. */
+  backlog?: number;
+}
+
+/** How to {@linkcode listenDatagram} over UDP. */
+export interface UdpListenOptions {
+  /** The port; 0 is any free one. */
+  port?: number;
+  /** An IP address or a host name; default `"127.0.0.1"`. */
+  hostname?: string;
+  /** Over UDP. */
+  transport: "udp";
+  /** Take the address even if somebody else has it (SO_REUSEADDR). */
+  reuseAddress?: boolean;
+  /** Let several sockets share the port (SO_REUSEPORT). */
+  reusePort?: boolean;
+  /** Get one's own multicasts too. */
+  loopback?: boolean;
+}
+
+/** How to {@linkcode listenDatagram} on a Unix socket. */
+export interface UnixDatagramOptions {
+  /** The path; without one it can send, and not receive. */
+  path?: string;
+  /** Over a Unix datagram socket. */
+  transport: "unixpacket";
+}
+
+/** Throw unless `options` is an object. */
+export function checkOptions(options: unknown, action: string): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`Cannot ${action}: the options are no object`);
+  }
+}
+
+/**
+ * A port as users give it.
+ *
+ * @throws {TypeError} If it is no number.
+ * @throws {RangeError} If it is no integer from 0 to 65535.
+ */
+export function checkedPort(port: unknown, action: string): number {
+  if (typeof port !== "number") {
+    throw new TypeError(`Cannot ${action}: port is no number: ${typeof port}`);
+  }
+  if (!(Number.isInteger(port) && port >= 0 && port <= 65535)) {
+    throw new RangeError(`Cannot ${action}: port is out of range: ${port}`);
+  }
+  return port;
+}
+
+/** A host as users give it. */
+export function checkedHost(
+  host: unknown,
+  action: string,
+  otherwise: string,
+): string {
+  if (host === undefined) return otherwise;
+  if (typeof host !== "string") {
+    throw new TypeError(
+      `Cannot ${action}: hostname is no string: ${typeof host}`,
+    );
+  }
+  if (host.includes("\0")) {
+    throw new RangeError(`Cannot ${action}: hostname has a NUL in it`);
+  }
+  return host === "" ? otherwise : host;
+}
+
+/** A path as users give it. */
+export function checkedPath(path: unknown, action: string): string {
+  if (typeof path !== "string") {
+    throw new TypeError(`Cannot ${action}: path is no string: ${typeof path}`);
+  }
+  return path;
+}
+
+/** A number of at least 1 as users give it. */
+export function checkedCount(
+  count: unknown,
+  what: string,
+  action: string,
+): number {
+  if (typeof count !== "number") {
+    throw new TypeError(
+      `Cannot ${action}: ${what} is no number: ${typeof count}`,
+    );
+  }
+  if (!(count >= 1)) {
+    throw new RangeError(`Cannot ${action}: ${what} is below 1: ${count}`);
+  }
+  return count;
+}
+
+/** Complain about an unknown transport. */
+export function unknownTransport(transport: unknown, action: string): never {
+  throw new TypeError(
+    `Cannot ${action}: unknown transport: ${JSON.stringify(transport)}`,
+  );
+}

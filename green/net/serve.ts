@@ -1,0 +1,244 @@
+/**
+ * `serve`: a greenthread for every connection, up to a limit.
+ *
+ * The traps it guards: the connection over the limit is not accepted, so it
+ * waits in the kernel and not half-way; running out of descriptors is no
+ * reason to end; and an error of one handler is nobody else's.
+ *
+ * @module
+ */
+
+import { SystemError } from "../../ffi/errors.ts";
+import { GreenletExit, IOClosed } from "../../hubs/errors.ts";
+import { suspend } from "../../hubs/greenthread.ts";
+import { getHub } from "../../hubs/registry.ts";
+import { reportError } from "../../hubs/report.ts";
+import type { Cancellable } from "../../hubs/scheduler.ts";
+import { spawnN } from "../../hubs/spawn.ts";
+import type { Suspension } from "../../hubs/suspension.ts";
+import { assertMayWait } from "../../hubs/wait.ts";
+import type { StreamAddr, StreamConn } from "./conn.ts";
+import type { Listener } from "./listener.ts";
+import { checkedCount } from "./options.ts";
+
+/** Thrown by a handler: {@linkcode serve} resolves. */
+export class StopServe extends Error {
+  /** `"StopServe"`. */
+  override readonly name: string = "StopServe";
+
+  /** Say why, if you like. */
+  constructor(message = "A handler stopped the server") {
+    super(message);
+  }
+}
+
+/** How to {@linkcode serve}. */
+export interface ServeOptions<T> {
+  /** How many connections are handled at once; default 1000. */
+  concurrency?: number;
+  /** Called with what a handler threw, after its connection was closed. */
+  onError?: (error: unknown, conn: T) => unknown;
+}
+
+/** Handles one connection. */
+export type Handler<T> = (conn: T) => unknown;
+
+const CONCURRENCY = 1000;
+/** Trouble of the moment: the next accept may go well. */
+const TRANSIENT: ReadonlySet<string> = new Set([
+  "EMFILE",
+  "ENFILE",
+  "ENOBUFS",
+  "ENOMEM",
+  "ECONNABORTED",
+  // accept(2): what Linux passes on of a connection that failed already.
+  "EPROTO",
+  "ENETDOWN",
+  "ENOPROTOOPT",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "EOPNOTSUPP",
+  "ENETUNREACH",
+  "EPERM",
+]);
+const FIRST_PAUSE = 5;
+const LAST_PAUSE = 1000;
+
+/** One call of `serve`. */
+class Server<T extends StreamConn> {
+  readonly #listener: Listener<T, StreamAddr>;
+  readonly #handler: Handler<T>;
+  readonly #concurrency: number;
+  readonly #onError: (error: unknown, conn: T) => unknown;
+  readonly #one: (conn: T) => Promise<void>;
+  #active = 0;
+  #accepting = false;
+  #stopped = false;
+  #failure: { error: unknown } | null = null;
+  /** It waits for a handler to end, or for a pause to be over. */
+  #resting: Suspension | null = null;
+  #pause = FIRST_PAUSE;
+
+  constructor(
+    listener: Listener<T, StreamAddr>,
+    handler: Handler<T>,
+    concurrency: number,
+    onError: (error: unknown, conn: T) => unknown,
+  ) {
+    this.#listener = listener;
+    this.#handler = handler;
+    this.#concurrency = concurrency;
+    this.#onError = onError;
+    // So that messages about its greenthreads name the handler.
+    const name = handler.name || "handler";
+    this.#one = { [name]: (conn: T) => this.#handle(conn) }[name]!;
+  }
+
+  async run(): Promise<void> {
+    const forget = this.#listener.whenClosed(() => this.#stop());
+    try {
+      while (!this.#stopped && this.#listener.fileno() >= 0) {
+        if (this.#active >= this.#concurrency) await this.#rest(null);
+        else await this.#accept();
+      }
+    } finally {
+      forget();
+    }
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  async #accept(): Promise<void> {
+    this.#accepting = true;
+    try {
+      const conn = await this.#listener.accept();
+      this.#accepting = false;
+      this.#active++;
+      this.#pause = FIRST_PAUSE;
+      spawnN(this.#one, conn);
+    } catch (error) {
+      this.#accepting = false;
+      if (error === this) return;
+      if (error instanceof IOClosed && this.#listener.fileno() < 0) return;
+      if (!(error instanceof SystemError && TRANSIENT.has(error.code))) {
+        throw error;
+      }
+      await this.#rest(this.#pause);
+      this.#pause = Math.min(2 * this.#pause, LAST_PAUSE);
+    }
+  }
+
+  /** Wait until a handler ends or the server stops, at most `ms`. */
+  async #rest(ms: number | null): Promise<void> {
+    const hub = getHub();
+    let timer: Cancellable | null = null;
+    const abandoned = (): void => timer?.cancel();
+    const suspension = suspend(hub, { abandoned });
+    if (ms !== null) timer = hub.callLater(ms, () => suspension.resume());
+    this.#resting = suspension;
+    try {
+      await suspension.promise;
+    } finally {
+      this.#resting = null;
+      timer?.cancel();
+    }
+  }
+
+  async #handle(conn: T): Promise<void> {
+    try {
+      await this.#handler(conn);
+    } catch (error) {
+      conn.close();
+      if (error instanceof StopServe) this.#stop();
+      else if (!(error instanceof GreenletExit)) {
+        await this.#complain(error, conn);
+      }
+    } finally {
+      conn.close();
+      this.#active--;
+      this.#resting?.schedule();
+    }
+  }
+
+  async #complain(error: unknown, conn: T): Promise<void> {
+    try {
+      await this.#onError(error, conn);
+    } catch (failure) {
+      this.#failure ??= { error: failure };
+      this.#stop();
+    }
+  }
+
+  #stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#resting?.schedule();
+    // Only what serve itself waits in: the listener is somebody else's.
+    if (this.#accepting) this.#listener.interrupt(this);
+  }
+}
+
+function report(error: unknown, conn: StreamConn): void {
+  const { remoteAddr } = conn;
+  const peer = "port" in remoteAddr
+    ? `${remoteAddr.hostname}:${remoteAddr.port}`
+    : remoteAddr.path ?? "a Unix socket";
+  reportError(`Error in a handler of serve, for ${peer}`, error);
+}
+
+/**
+ * Call `handler(conn)` in a greenthread of its own for each connection.
+ *
+ * Resolves when the listener is closed or a handler throws
+ * {@linkcode StopServe}. A handler's return or error closes its connection. At
+ * the limit no connection is accepted until a handler ends. Running out of
+ * descriptors is waited out. Killing `serve` leaves the running handlers and
+ * the listener alone.
+ *
+ * @param listener Where connections come from; it is not closed.
+ * @param handler Called with each; a promise is awaited.
+ * @param options The limit, and who hears of errors: by default stderr.
+ * @throws Whatever `onError` throws.
+ * @throws {SystemError} If accepting fails for good.
+ *
+ * @example An echo server
+ * ```ts
+ * import { connect, listen, serve, StopServe } from "./net.ts";
+ * import { spawn } from "../mod.ts";
+ *
+ * using listener = listen({ hostname: "127.0.0.1", port: 0 });
+ * const server = spawn(serve, listener, async (conn) => {
+ *   const p = new Uint8Array(1024);
+ *   for (let n; (n = await conn.read(p)) !== null;) {
+ *     await conn.write(p.subarray(0, n));
+ *   }
+ *   throw new StopServe();
+ * });
+ * using conn = await connect({ port: listener.addr.port });
+ * await conn.write(new Uint8Array([1]));
+ * await conn.read(new Uint8Array(1));
+ * await conn.closeWrite();
+ * await server.wait();
+ * ```
+ */
+export async function serve<T extends StreamConn, A extends StreamAddr>(
+  listener: Listener<T, A>,
+  handler: Handler<T>,
+  options: ServeOptions<T> = {},
+): Promise<void> {
+  assertMayWait("serve");
+  if (typeof listener?.whenClosed !== "function") {
+    throw new TypeError("Cannot serve: the listener is none of listen()");
+  }
+  if (typeof handler !== "function") {
+    throw new TypeError(
+      `Cannot serve: handler is no function: ${typeof handler}`,
+    );
+  }
+  const { concurrency = CONCURRENCY, onError = report } = options ?? {};
+  checkedCount(concurrency, "concurrency", "serve");
+  if (typeof onError !== "function") {
+    throw new TypeError(`Cannot serve: onError is no function`);
+  }
+  const from = listener as unknown as Listener<T, StreamAddr>;
+  await new Server(from, handler, concurrency, onError).run();
+}

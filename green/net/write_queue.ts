@@ -1,0 +1,194 @@
+/**
+ * Writes that could not be finished at once, in order of arrival.
+ *
+ * The trap it guards: two greenthreads that write to one connection must not
+ * mix their bytes, so the second waits until all of the first is sent. The
+ * sending goes on in MAINLOOP; a greenthread is resumed once, at the end.
+ *
+ * @module
+ */
+
+import { EAGAIN } from "../../ffi/constants.ts";
+import { shutdownWrite, transmit } from "../../ffi/socket.ts";
+import {
+  getCurrent,
+  type GreenThread,
+  suspend,
+} from "../../hubs/greenthread.ts";
+import type { BaseHub } from "../../hubs/hub.ts";
+import { FdListener } from "../../hubs/listeners.ts";
+import { WRITE } from "../../hubs/poller.ts";
+import { getHub } from "../../hubs/registry.ts";
+import type { Cancellable } from "../../hubs/scheduler.ts";
+import type { Suspension, SuspensionOwner } from "../../hubs/suspension.ts";
+import { thread } from "../../hubs/thread.ts";
+import { Timeout } from "../../hubs/timeout.ts";
+
+/** Turns an errno of a write into the error to throw. */
+export type WriteError = (errno: number) => Error;
+
+const AGAIN = -EAGAIN;
+
+/** One write, or the end of all writing. */
+class Job implements SuspensionOwner {
+  readonly suspension: Suspension;
+  readonly #queue: WriteQueue;
+  /** null: shut the sending side down. */
+  readonly #bytes: Uint8Array | null;
+  #sent: number;
+  #timer: Cancellable | null = null;
+
+  constructor(queue: WriteQueue, bytes: Uint8Array | null, sent: number) {
+    this.#queue = queue;
+    this.#bytes = bytes;
+    this.#sent = sent;
+    this.suspension = suspend(getHub(), this);
+  }
+
+  limit(hub: BaseHub, ms: number): void {
+    const expire = (): void => this.suspension.throw(Timeout.expired(ms));
+    this.#timer = hub.callLater(Math.max(0, ms), () => hub.expire(expire));
+  }
+
+  get result(): number | undefined {
+    return this.#bytes === null ? undefined : this.#sent;
+  }
+
+  /** Go on; 0 when done, else -errno. */
+  advance(fd: number): number {
+    const bytes = this.#bytes;
+    if (bytes === null) return -shutdownWrite(fd);
+    while (this.#sent < bytes.length) {
+      const n = transmit(fd, bytes.subarray(this.#sent));
+      if (n < 0) return n;
+      this.#sent += n;
+    }
+    return 0;
+  }
+
+  over(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  abandoned(): void {
+    this.over();
+    this.#queue.drop(this);
+  }
+}
+
+/** The writes that wait, of one connection. */
+export class WriteQueue extends FdListener {
+  #jobs: Job[] = [];
+  #hub: BaseHub | null = null;
+  readonly #errorOf: WriteError;
+  #whenIdle: (() => void) | null = null;
+
+  /** Make an empty queue. */
+  constructor(fd: number, errorOf: WriteError) {
+    const advance = (): void => this.#advance();
+    const lost = (error: Error): void => this.#lose(error);
+    super(WRITE, fd, advance, lost, null, getCurrent());
+    this.spent = true;
+    this.#errorOf = errorOf;
+  }
+
+  /** Writes are pending. */
+  get busy(): boolean {
+    // What waits in a hub that was replaced is dead to the world.
+    return this.#jobs.length > 0 && this.#hub === thread.hub;
+  }
+
+  /**
+   * Put a write at the end, of which `sent` bytes have gone already; null is
+   * the end of all writing.
+   *
+   * @throws {HubError} From MAINLOOP.
+   */
+  push(
+    bytes: Uint8Array | null,
+    sent: number,
+    timeout: number | null,
+  ): Promise<unknown> {
+    const hub = getHub();
+    if (hub !== this.#hub) this.#jobs = [];
+    const job = new Job(this, bytes, sent);
+    if (this.#jobs.length === 0) {
+      try {
+        this.#belongTo(job);
+        this.spent = false;
+        hub.addListener(this, true);
+      } catch (error) {
+        this.spent = true;
+        job.suspension.withdraw();
+        throw error;
+      }
+      this.#hub = hub;
+    }
+    this.#jobs.push(job);
+    if (timeout !== null && timeout !== Infinity) job.limit(hub, timeout);
+    return job.suspension.promise;
+  }
+
+  /** Call `fn` when nothing is pending; at once if nothing is. */
+  whenIdle(fn: () => void): void {
+    if (this.busy) this.#whenIdle = fn;
+    else fn();
+  }
+
+  /** A write was broken off. */
+  drop(job: Job): void {
+    const at = this.#jobs.indexOf(job);
+    if (at < 0) return;
+    this.#jobs.splice(at, 1);
+    this.#next();
+  }
+
+  #belongTo(job: Job): void {
+    (this as { greenlet: GreenThread }).greenlet = job.suspension.greenlet;
+  }
+
+  #next(): void {
+    const [job] = this.#jobs;
+    if (job !== undefined) {
+      this.#belongTo(job);
+      return;
+    }
+    this.#hub?.remove(this);
+    const whenIdle = this.#whenIdle;
+    this.#whenIdle = null;
+    whenIdle?.();
+  }
+
+  /** The socket takes more. */
+  #advance(): void {
+    let first = true;
+    for (let [job] = this.#jobs; job !== undefined; [job] = this.#jobs) {
+      const rc = job.advance(this.fd);
+      if (rc === AGAIN) return;
+      this.#jobs.shift();
+      job.over();
+      this.#next();
+      const { suspension } = job;
+      // One is resumed now; MAINLOOP lets it run before the next.
+      if (rc < 0) {
+        const error = this.#errorOf(-rc);
+        if (first) suspension.throw(error);
+        else suspension.scheduleError(error);
+      } else if (first) suspension.resume(job.result);
+      else suspension.schedule(job.result);
+      first = false;
+    }
+  }
+
+  /** The descriptor is being closed. */
+  #lose(error: Error): void {
+    const jobs = this.#jobs;
+    this.#jobs = [];
+    this.#whenIdle = null;
+    for (const job of jobs) {
+      job.over();
+      job.suspension.throw(error);
+    }
+  }
+}

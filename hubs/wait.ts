@@ -1,0 +1,257 @@
+/**
+ * Waits for a descriptor whose owner alone closes it, and says so first: what
+ * green sockets use in place of `trampoline`.
+ *
+ * Two things make it lean. The listener is kept and used again for every wait
+ * of a connection, and its registration with the poller outlives the wait. And
+ * the system call is tried again in MAINLOOP, before the greenthread is
+ * resumed: one promise for the whole call, none for the readiness.
+ *
+ * The trap it guards: whatever ends a wait (data, time, kill, close) leaves no
+ * listener and no timer, and the object must be as new for the next one.
+ *
+ * @module
+ */
+
+import { HubError } from "./errors.ts";
+import { getCurrent, type GreenThread, suspend } from "./greenthread.ts";
+import type { BaseHub } from "./hub.ts";
+import { FdListener } from "./listeners.ts";
+import type { Interest } from "./poller.ts";
+import { getHub } from "./registry.ts";
+import type { Cancellable } from "./scheduler.ts";
+import type { Suspension, SuspensionOwner } from "./suspension.ts";
+import { thread } from "./thread.ts";
+import { Timeout } from "./timeout.ts";
+
+/** Calls that may succeed without a wait before one must go by the hub. */
+const PATIENCE = 32;
+let left = PATIENCE;
+
+/**
+ * Count a call that needed no wait. True once in a while: the caller shall go
+ * by the hub then, or a greenthread that always finds data would never let
+ * anybody else run.
+ */
+export function impatient(): boolean {
+  if (--left > 0) return false;
+  left = PATIENCE;
+  return true;
+}
+
+/** Resolve to `value` by way of the hub; at once in MAINLOOP. */
+export function yielded<T>(value: T): Promise<T> {
+  if (getCurrent().isMainloop) return Promise.resolve(value);
+  try {
+    const suspension = suspend(getHub(), null);
+    suspension.schedule(value);
+    return suspension.promise as Promise<T>;
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/**
+ * One direction of an owned descriptor: at most one wait at a time, any number
+ * one after the other.
+ */
+export abstract class OwnedWait extends FdListener implements SuspensionOwner {
+  /** The wait under way. */
+  suspension: Suspension | null = null;
+  #hub: BaseHub | null = null;
+  #timer: Cancellable | null = null;
+  #ms = 0;
+
+  /** Prepare waits for one direction of `fd`. */
+  constructor(evtype: Interest, fd: number) {
+    super(
+      evtype,
+      fd,
+      onReady as () => void,
+      onLost as () => void,
+      null,
+      NOBODY,
+    );
+    this.spent = true;
+  }
+
+  /**
+   * Called from MAINLOOP when the descriptor is ready: try again, and then
+   * {@linkcode succeed}, {@linkcode fail}, or neither to wait on.
+   */
+  abstract attempt(): void;
+
+  /** Let go of what the wait needed; it is over. */
+  abstract release(): void;
+
+  /** A wait is under way, in a hub that is still in use. */
+  get busy(): boolean {
+    return this.suspension !== null && this.#hub === thread.hub;
+  }
+
+  /**
+   * Begin a wait of the current greenthread.
+   *
+   * @param timeout Milliseconds, or null.
+   * @throws {HubError} From MAINLOOP, or if another one waits for the same.
+   */
+  begin(timeout: number | null): Promise<unknown> {
+    const hub = getHub();
+    const suspension = suspend(hub, this);
+    (this as { greenlet: GreenThread }).greenlet = suspension.greenlet;
+    if (thread.settings.listenerStacks) {
+      (this as { stack: string | null }).stack = new Error().stack ?? "";
+    }
+    this.spent = false;
+    try {
+      hub.addListener(this, true);
+    } catch (error) {
+      this.spent = true;
+      suspension.withdraw();
+      throw error;
+    }
+    this.#hub = hub;
+    this.suspension = suspension;
+    if (timeout !== null && timeout !== Infinity) {
+      this.#ms = timeout;
+      this.#timer = hub.callLater(Math.max(0, timeout), this.#expire);
+    }
+    return suspension.promise;
+  }
+
+  /** End the wait: the greenthread goes on with `value`. */
+  succeed(value: unknown): void {
+    const { suspension } = this;
+    this.#undo();
+    suspension?.resume(value);
+  }
+
+  /** End the wait by an error. */
+  fail(error: unknown): void {
+    this.suspension?.throw(error);
+  }
+
+  /** The wait was broken off. */
+  abandoned(): void {
+    this.#undo();
+  }
+
+  #undo(): void {
+    this.suspension = null;
+    this.#hub?.remove(this);
+    this.#hub = null;
+    if (this.#timer !== null) {
+      this.#timer.cancel();
+      this.#timer = null;
+    }
+    this.release();
+  }
+
+  readonly #expire = (): void => {
+    this.#timer = null;
+    // Data that is there wins: end it after this pass's sweep.
+    const { suspension } = this;
+    this.#hub?.expire(() => {
+      if (suspension === this.suspension) {
+        suspension?.throw(Timeout.expired(this.#ms));
+      }
+    });
+  };
+}
+
+/** Who a listener belongs to before its first wait. */
+const NOBODY = null as unknown as GreenThread;
+
+function onReady(this: OwnedWait): void {
+  this.attempt();
+}
+
+function onLost(this: OwnedWait, error: Error): void {
+  this.fail(error);
+}
+
+/**
+ * A limit in time, and a signal, for a call that waits several times: whatever
+ * it waits in when the limit is reached is broken off.
+ */
+export class Limit {
+  readonly #hub: BaseHub = getHub();
+  readonly #timeout: number | null;
+  readonly #signal: AbortSignal | undefined;
+  #timer: Cancellable | null = null;
+  #over: { error: unknown } | null = null;
+  #waiting: Suspension | null = null;
+
+  /** Start the clock, and listen to the signal. */
+  constructor(timeout: number | null, signal?: AbortSignal) {
+    this.#timeout = timeout;
+    this.#signal = signal;
+    if (timeout !== null && timeout !== Infinity) {
+      const ms = Math.max(0, timeout);
+      this.#timer = this.#hub.callLater(
+        ms,
+        () => this.#hub.expire(this.#expire),
+      );
+    }
+    signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  /** Throw if the limit was reached between two waits. */
+  check(): void {
+    this.#signal?.throwIfAborted();
+    if (this.#over !== null) throw this.#over.error;
+  }
+
+  /** Wait under the limit. */
+  async during<T>(promise: Promise<T>, suspension: Suspension): Promise<T> {
+    this.#waiting = suspension;
+    try {
+      return await promise;
+    } finally {
+      this.#waiting = null;
+    }
+  }
+
+  /** Wait for an ordinary promise under the limit; kill breaks it off too. */
+  promise<T>(promise: Promise<T>): Promise<T> {
+    const suspension = suspend(this.#hub, null);
+    promise.then(
+      (value) => suspension.schedule(value),
+      (error) => suspension.scheduleError(error),
+    );
+    return this.during(suspension.promise as Promise<T>, suspension);
+  }
+
+  /** Wait for `ms` under the limit. */
+  pause(ms: number): Promise<void> {
+    let timer: Cancellable | null = null;
+    const owner = { abandoned: () => timer?.cancel() };
+    const suspension = suspend(this.#hub, owner);
+    timer = this.#hub.callLater(ms, () => suspension.resume());
+    return this.during(suspension.promise as Promise<void>, suspension);
+  }
+
+  /** Stop the clock. */
+  [Symbol.dispose](): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#signal?.removeEventListener("abort", this.#abort);
+  }
+
+  readonly #expire = (): void => this.#end(Timeout.expired(this.#timeout));
+  readonly #abort = (): void => this.#end(this.#signal?.reason);
+
+  #end(error: unknown): void {
+    this.#over ??= { error };
+    this.#waiting?.throw(error);
+  }
+}
+
+/** Throw unless in a greenthread or main. */
+export function assertMayWait(what: string): void {
+  if (getCurrent().isMainloop) {
+    throw new HubError(
+      `Cannot ${what}: do not call blocking functions from the mainloop`,
+    );
+  }
+}
