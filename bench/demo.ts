@@ -173,7 +173,9 @@ async function runOne(
     return;
   }
   const stage = new Stage(options);
-  row.score = await stage.run(() => screen.draw(stage));
+  const score = await stage.run(() => screen.draw(stage));
+  if (score.messages === 0) row.missing = "interrupted";
+  else row.score = score;
   screen.finish(stage);
 }
 

@@ -173,7 +173,7 @@ export class Screen implements Disposable {
         "pipe",
         `drained every ${RHYTHM.pipe} ms`,
         `${(stage.bytes / 2 ** 20).toFixed(1)} MiB`,
-        `full ${counted(stage.brims(), "time")}`,
+        `full ${counted(stage.brims, "time")}`,
       ),
       line(
         "TCP",

@@ -18,7 +18,7 @@ import {
 } from "../../mod.ts";
 import { Beat } from "./beat.ts";
 import { serve, Socket, talk } from "./echo.ts";
-import { cpuTime } from "./libc.ts";
+import { cpuTime, type Descriptor } from "./libc.ts";
 import {
   countFiles,
   countTicks,
@@ -32,7 +32,7 @@ import {
   touchFiles,
 } from "./sources.ts";
 
-/** How long of a run is quiet, as a part of it. */
+/** The quiet part of a run. */
 const QUIET_PART = 0.25;
 /** How often progress is shown and sampled, ms. */
 const FRAME = 100;
@@ -82,8 +82,7 @@ export class Stage implements Seen {
   bytes = 0;
   messages = 0;
   fetches = 0;
-  /** How often the pipe was full. */
-  brims: () => number = () => 0;
+  #pipe: Descriptor | null = null;
   #end = 0;
 
   readonly #threads: GreenThread[] = [];
@@ -94,6 +93,11 @@ export class Stage implements Seen {
     this.options = options;
   }
 
+  /** How often the pipe was full. */
+  get brims(): number {
+    return this.#pipe?.waitsToWrite ?? 0;
+  }
+
   /** How long it will go on, ms. */
   get left(): number {
     return Math.max(0, this.#end - performance.now());
@@ -102,7 +106,6 @@ export class Stage implements Seen {
   /** Run. `onFrame` is called ten times a second. */
   async run(onFrame: () => void): Promise<Score> {
     const { seconds } = this.options;
-    this.#end = performance.now() + seconds * 1000;
     try {
       this.#openSources();
       const clients = await this.#openClients();
@@ -120,8 +123,9 @@ export class Stage implements Seen {
       const started = performance.now();
       const busyCpu = await this.#watch(seconds * (1 - QUIET_PART), onFrame);
       const elapsed = performance.now() - started;
+      const score = this.#score(idleCpu, busyCpu, elapsed);
       await stopFetching();
-      return this.#score(idleCpu, busyCpu, elapsed);
+      return score;
     } finally {
       await this.#close();
       this.phase = "done";
@@ -136,7 +140,7 @@ export class Stage implements Seen {
     const [reader, writer] = openPipe();
     own.use(reader);
     own.use(writer);
-    this.brims = () => writer.waitsToWrite;
+    this.#pipe = writer;
     own.use(this.beat.start());
 
     this.#spawn(countTicks, timer, this);
