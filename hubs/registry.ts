@@ -12,7 +12,7 @@ import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";
 import * as epolls from "./epolls.ts";
 import { getCurrent } from "./greenthread.ts";
-import type { BaseHub } from "./hub.ts";
+import { BaseHub } from "./hub.ts";
 import * as libevent from "./libevent.ts";
 import * as poll from "./poll.ts";
 import * as selects from "./selects.ts";
@@ -62,8 +62,32 @@ function classOf(module: HubModule, what: string): HubClass {
   if (typeof module.Hub !== "function") {
     throw new HubError(`Cannot use ${what}: it has no class Hub`);
   }
+  assertOurs(module.Hub, what);
   assertAvailable(module, what);
   return module.Hub;
+}
+
+/**
+ * Refuse the hub of another copy of this package: one imported from another
+ * address or in another version has a BaseHub of its own, with its own
+ * greenthreads, and would run beside ours without ever meeting them.
+ *
+ * Any other class is taken as it is, as eventlet does.
+ */
+function assertOurs(Hub: HubClass, what: string): void {
+  for (
+    let base: unknown = Hub;
+    typeof base === "function" && base !== BaseHub;
+    base = Object.getPrototypeOf(base)
+  ) {
+    // Of a class called BaseHub, READ is its own and not inherited.
+    if (base.name !== "BaseHub" || !Object.hasOwn(base, "READ")) continue;
+    throw new HubError(
+      `Cannot use ${what}: it extends the BaseHub of another copy of this ` +
+        `package; its author's import and the program's must lead to the same ` +
+        `address and version, here ${new URL("..", import.meta.url)}`,
+    );
+  }
 }
 
 function assertAvailable(module: Partial<HubModule>, what: string): void {
@@ -127,6 +151,7 @@ async function load(text: string): Promise<HubClass> {
   if (typeof Hub !== "function") {
     throw new HubError(`Cannot use ${what}: it has no class ${className}`);
   }
+  assertOurs(Hub as HubClass, what);
   assertAvailable(module, what);
   return Hub as HubClass;
 }
@@ -196,7 +221,8 @@ export function getDefaultHub(): HubModule {
  * {@linkcode getDefaultHub}. The hub itself is made by the first `getHub()`.
  *
  * @param hub A name, a hub module, a hub class, or null.
- * @throws {HubError} If it is unknown or not available, or from MAINLOOP.
+ * @throws {HubError} If it is unknown or not available, if it was written for
+ * another copy of this package, or from MAINLOOP.
  * @throws {TypeError} If it is something else.
  *
  * @example
@@ -247,6 +273,7 @@ function findClass(
   if (hub === undefined || hub === null) return defaultClass();
   if (typeof hub === "string") return classOf(builtin(text), `hub "${text}"`);
   if (typeof hub === "function") {
+    assertOurs(hub, `hub class ${hub.name}`);
     assertAvailable(hub as Partial<HubModule>, `hub class ${hub.name}`);
     return hub;
   }
