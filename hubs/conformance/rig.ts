@@ -169,9 +169,12 @@ export class Rig {
   }
 }
 
-/** Run one case on a hub of its own, and look at what it leaves behind. */
+/**
+ * Run one case on a hub of its own, null for the default one, and look at what
+ * it leaves behind.
+ */
 export async function runCase(
-  module: HubModule,
+  module: HubModule | null,
   run: Case[1],
 ): Promise<void> {
   const before = openFds();
