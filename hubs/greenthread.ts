@@ -70,6 +70,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #waiters: Suspension[] | null = null;
   #links: Link[] | null = null;
   #linking = false;
+  #expected = false;
   #first: Suspension | null = null;
   #last: Suspension | null = null;
   /** Thrown while it waited for nothing, oldest first. */
@@ -323,9 +324,14 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
         if (failed) waiter.scheduleError(value);
         else waiter.schedule(value);
       }
-    } else if (failed && !isExit(value)) {
+    } else if (failed && !this.#expected && !isExit(value)) {
       reportError(`Uncaught error in ${this}`, value);
     }
+  }
+
+  /** Whoever made it will ask for its error later: no report. @internal */
+  expectWait(): void {
+    this.#expected = true;
   }
 
   /** Add a wait to the list of those pending. @internal */
