@@ -42,17 +42,12 @@ export const hubCases: readonly Case[] = [
   }],
 
   ["statistics() counts from nothing", (rig) => {
-    const { parking, ...counters } = rig.hub.statistics();
+    const { parking, passes, sweeps, events, timersFired, ...rest } = rig.hub
+      .statistics();
     assert.ok(["aio", "uring", "thread", "poller", "none"].includes(parking));
-    assert.deepEqual(counters, {
-      passes: 0,
-      sweeps: 0,
-      events: 0,
-      timersFired: 0,
-      parks: 0,
-      briefWaits: 0,
-      yields: 0,
-    });
+    assert.deepEqual([passes, sweeps, events, timersFired], [0, 0, 0, 0]);
+    const { parks, briefWaits, yields } = rest;
+    assert.deepEqual([parks, briefWaits, yields], [0, 0, 0]);
   }],
 
   ["statistics() counts events, timers, sweeps and passes", async (rig) => {

@@ -2,11 +2,16 @@
 
 import { conformance } from "../../hubs/conformance.ts";
 import * as epolls from "../../hubs/epolls.ts";
+import * as libevent from "../../hubs/libevent.ts";
 import * as poll from "../../hubs/poll.ts";
 import * as selects from "../../hubs/selects.ts";
+import { need } from "../helpers/need.ts";
 import * as tiny from "../third_party/tiny.ts";
 
 conformance("epolls", epolls);
 conformance("poll", poll);
 conformance("selects", selects);
+if (need("libevent", libevent.isAvailable())) {
+  conformance("libevent", libevent);
+}
 conformance("a third party's", tiny);
