@@ -3,8 +3,10 @@
  * polls readable (io_submit(2), `IOCB_CMD_POLL` with `IOCB_FLAG_RESFD`).
  *
  * Traps it guards: libc has no wrappers, so all goes through `syscall(2)`; the
- * kernel holds the *address* of the iocb, which keeps nothing alive by itself,
- * so the object does; and completions must be reaped, or the ring fills up.
+ * kernel is given *addresses*, which keep nothing alive by themselves, so the
+ * objects do; completions must be reaped, or the ring fills up; and giving a
+ * context back takes tens of milliseconds (the kernel waits for all its
+ * processors), so a thread has one for life and requests are cancelled.
  *
  * @module
  */
@@ -15,7 +17,7 @@ import { SystemError } from "./errors.ts";
 
 interface Numbers {
   readonly io_setup: bigint;
-  readonly io_destroy: bigint;
+  readonly io_cancel: bigint;
   readonly io_submit: bigint;
   readonly io_getevents: bigint;
 }
@@ -24,14 +26,14 @@ interface Numbers {
 const NUMBERS: Readonly<Record<string, Numbers>> = {
   x86_64: {
     io_setup: 206n,
-    io_destroy: 207n,
     io_getevents: 208n,
     io_submit: 209n,
+    io_cancel: 210n,
   },
   aarch64: {
     io_setup: 0n,
-    io_destroy: 1n,
     io_submit: 2n,
+    io_cancel: 3n,
     io_getevents: 4n,
   },
 };
@@ -40,48 +42,84 @@ const IOCB_CMD_POLL = 5;
 const IOCB_FLAG_RESFD = 1;
 const IOCB_SIZE = 64;
 const IO_EVENT_SIZE = 32;
-const DEPTH = 8;
+const DEPTH = 32;
 
-/** One AIO context that posts readiness to an eventfd. */
+function call(number: bigint, name: string, ...args: bigint[]): void {
+  const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n] = args;
+  const rc = libc().syscall(number, a, b, c, d, e, 0n);
+  if (rc < 0n) throw new SystemError(errno(), name);
+}
+
+/** A buffer and its address, which is good as long as the object lives. */
+class Memory {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView<ArrayBuffer>;
+  readonly address: bigint;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+    this.view = new DataView(this.bytes.buffer);
+    this.address = addressOf(this.bytes);
+  }
+}
+
+/** The thread's context. */
+class Context {
+  readonly numbers: Numbers;
+  readonly #id = new Memory(8);
+  readonly #events = new Memory(IO_EVENT_SIZE * DEPTH);
+  readonly #zero = new Memory(16);
+
+  constructor() {
+    const numbers = Deno.build.os === "linux"
+      ? NUMBERS[Deno.build.arch]
+      : undefined;
+    if (numbers === undefined) throw new SystemError(ENOSYS, "io_setup");
+    this.numbers = numbers;
+    call(numbers.io_setup, "io_setup", BigInt(DEPTH), this.#id.address);
+  }
+
+  get id(): bigint {
+    return this.#id.view.getBigUint64(0, true);
+  }
+
+  /** Take completions off the ring, without waiting. */
+  reap(): void {
+    call(
+      this.numbers.io_getevents,
+      "io_getevents",
+      this.id,
+      0n,
+      BigInt(DEPTH),
+      this.#events.address,
+      this.#zero.address,
+    );
+  }
+}
+
+let context: Context | null = null;
+
+/** One request that posts readiness to an eventfd, again and again. */
 export class AioPoll {
-  readonly #numbers: Numbers;
-  readonly #context = new BigUint64Array(1);
-  readonly #iocb = new Uint8Array(IOCB_SIZE);
-  readonly #iocbView = new DataView(this.#iocb.buffer);
-  readonly #pointer = new BigUint64Array(1);
-  readonly #pointerAddress: bigint;
-  readonly #events = new Uint8Array(IO_EVENT_SIZE * DEPTH);
-  readonly #eventsAddress: bigint;
-  readonly #zero = new Uint8Array(16);
-  readonly #zeroAddress: bigint;
+  readonly #context: Context;
+  readonly #iocb = new Memory(IOCB_SIZE);
+  readonly #pointer = new Memory(8);
+  readonly #result = new Memory(IO_EVENT_SIZE);
 
   /**
-   * Make a context.
+   * Make a request; the thread's first makes its context.
    *
    * @param eventfd Written to (by the kernel) at every completion.
    * @throws {SystemError} If the kernel or a sandbox refuses.
    */
   constructor(eventfd: number) {
-    const numbers = Deno.build.os === "linux"
-      ? NUMBERS[Deno.build.arch]
-      : undefined;
-    if (numbers === undefined) throw new SystemError(ENOSYS, "io_setup");
-    this.#numbers = numbers;
-    this.#pointer[0] = addressOf(this.#iocb);
-    this.#pointerAddress = addressOf(bytes(this.#pointer));
-    this.#eventsAddress = addressOf(this.#events);
-    this.#zeroAddress = addressOf(this.#zero);
-    const view = this.#iocbView;
+    this.#context = context ??= new Context();
+    const { view } = this.#iocb;
     view.setUint16(16, IOCB_CMD_POLL, true);
     view.setBigUint64(24, BigInt(POLLIN), true);
     view.setUint32(56, IOCB_FLAG_RESFD, true);
     view.setUint32(60, eventfd, true);
-    this.#call(
-      numbers.io_setup,
-      "io_setup",
-      BigInt(DEPTH),
-      addressOf(bytes(this.#context)),
-    );
+    this.#pointer.view.setBigUint64(0, this.#iocb.address, true);
   }
 
   /**
@@ -90,41 +128,30 @@ export class AioPoll {
    * @throws {SystemError} If the kernel or a sandbox refuses.
    */
   arm(fd: number): void {
-    this.#iocbView.setUint32(20, fd, true);
-    this.#call(
-      this.#numbers.io_submit,
-      "io_submit",
-      this.#context[0]!,
-      1n,
-      this.#pointerAddress,
-    );
+    this.#iocb.view.setUint32(20, fd, true);
+    const { id, numbers } = this.#context;
+    call(numbers.io_submit, "io_submit", id, 1n, this.#pointer.address);
   }
 
   /** Take completions off the ring, without waiting. */
   reap(): void {
-    this.#call(
-      this.#numbers.io_getevents,
-      "io_getevents",
-      this.#context[0]!,
-      0n,
-      BigInt(DEPTH),
-      this.#eventsAddress,
-      this.#zeroAddress,
-    );
+    this.#context.reap();
   }
 
-  /** Cancel what is under way and give the context back. */
+  /** Cancel what is under way. */
   close(): void {
-    this.#call(this.#numbers.io_destroy, "io_destroy", this.#context[0]!);
+    const { id, numbers } = this.#context;
+    try {
+      call(
+        numbers.io_cancel,
+        "io_cancel",
+        id,
+        this.#iocb.address,
+        this.#result.address,
+      );
+    } catch {
+      // EINPROGRESS is the usual answer; EINVAL: nothing was under way.
+    }
+    this.#context.reap();
   }
-
-  #call(number: bigint, name: string, ...args: bigint[]): void {
-    const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n] = args;
-    const rc = libc().syscall(number, a, b, c, d, e, 0n);
-    if (rc < 0n) throw new SystemError(errno(), name);
-  }
-}
-
-function bytes(array: BigUint64Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(array.buffer);
 }

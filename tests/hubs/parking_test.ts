@@ -1,0 +1,457 @@
+/**
+ * Parking: every way by force, and what happens when one does not work.
+ */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { libc } from "../../ffi/libc.ts";
+import { O_NONBLOCK } from "../../ffi/constants.ts";
+import { BriefWait } from "../../hubs/brief_wait.ts";
+import * as epolls from "../../hubs/epolls.ts";
+import * as poll from "../../hubs/poll.ts";
+import type { Poller } from "../../hubs/poller.ts";
+import * as selects from "../../hubs/selects.ts";
+import {
+  getHub,
+  HubError,
+  notifyClose,
+  sleep,
+  spawn,
+  trampoline,
+  useHub,
+} from "../../mod.ts";
+import { countFds } from "../helpers/fds.ts";
+import { findCommand, testWith } from "../helpers/need.ts";
+import { projectUrl, runProgram, type RunResult } from "../helpers/spawn.ts";
+
+getHub();
+
+const LIBC = [
+  `/lib/${Deno.build.arch}-linux-gnu/libc.so.6`,
+  "/lib64/libc.so.6",
+  "/usr/lib/libc.so.6",
+].find((path) => {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}) ?? "";
+
+const STRACE = findCommand("strace");
+
+function pipe(): [reader: number, writer: number] {
+  const fds = new Int32Array(2);
+  libc().pipe(fds);
+  for (const fd of fds) libc().fcntl(fd, 4, O_NONBLOCK);
+  return [fds[0]!, fds[1]!];
+}
+
+function close(...fds: number[]): void {
+  for (const fd of fds) {
+    notifyClose(fd);
+    libc().close(fd);
+  }
+}
+
+const ONE = new Uint8Array([1]);
+
+/** Park for a byte that comes from Deno's loop, and for a timer. */
+async function parkTwice(): Promise<void> {
+  const [reader, writer] = pipe();
+  const waiting = spawn(() => trampoline(reader, { read: true }));
+  // Comes long after the hub has gone to sleep.
+  setTimeout(() => libc().write(writer, ONE, 1), 20);
+  assertEquals(await waiting.wait(), reader);
+  const started = performance.now();
+  await sleep(15);
+  assert(performance.now() - started >= 15);
+  close(reader, writer);
+}
+
+/** A program that waits for a pipe and a timer, and says how it parked. */
+const PROGRAM = `
+import { getHub, sleep, spawn, trampoline, useHub } from "${
+  projectUrl("mod.ts")
+}";
+import { libc } from "${projectUrl("ffi/libc.ts")}";
+if (Deno.args[0]) useHub(Deno.args[0] as "poll");
+const fds = new Int32Array(2);
+libc().pipe(fds);
+const bytes = new Uint8Array(1);
+let got = 0;
+const reader = spawn(async () => {
+  for (; got < 3; got++) {
+    await trampoline(fds[0]!, { read: true });
+    libc().read(fds[0]!, bytes, 1);
+  }
+});
+await sleep(1);
+for (let i = 0; i < 3; i++) {
+  // Not by the hub: it is parked when the byte comes.
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  libc().write(fds[1]!, bytes, 1);
+  while (got === i) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+await reader.wait();
+console.log(got, getHub().name, getHub().statistics().parking);
+`;
+
+function assertRan(result: RunResult, stdout: string): void {
+  assertEquals(result.timedOut, false, result.stderr);
+  assertEquals(result.stdout, stdout, result.stderr);
+  assertEquals(result.code, 0, result.stderr);
+}
+
+for (const parking of ["aio", "thread"] as const) {
+  Deno.test(`BaseHub parks by ${parking} when it is asked for`, async () => {
+    class Hub extends epolls.Hub {
+      constructor() {
+        super({ parking });
+      }
+    }
+    useHub(Hub);
+    assertEquals(getHub().statistics().parking, parking);
+    await parkTwice();
+    assert(getHub().statistics().parks >= 2);
+    assertEquals(getHub().statistics().parking, parking);
+    await getHub().close();
+    useHub();
+  });
+}
+
+Deno.test("BaseHub prefers aio for epolls and falls back to a thread for others", async () => {
+  const ways = [];
+  for (const module of [epolls, poll, selects]) {
+    const hub = new module.Hub({ parking: "auto" });
+    ways.push(hub.statistics().parking);
+    await hub.close();
+  }
+  assertEquals(ways, ["aio", "thread", "thread"]);
+});
+
+Deno.test("BaseHub says that a way it was asked for cannot work", () => {
+  const before = countFds();
+  assertThrows(() => new poll.Hub({ parking: "aio" }), HubError, "descriptor");
+  assertThrows(() => new epolls.Hub({ parking: "uring" }), HubError, "uring");
+  assertThrows(
+    () => new epolls.Hub({ parking: "magic" as "aio" }),
+    RangeError,
+    "magic",
+  );
+  assertEquals(countFds(), before);
+});
+
+Deno.test("GREENHUB_PARKING forces a way where it was granted", async () => {
+  for (const [hub, way] of [["epolls", "thread"], ["poll", "thread"]]) {
+    const result = await runProgram(PROGRAM, {
+      flags: ["--allow-ffi", "--allow-env=GREENHUB_PARKING"],
+      args: [hub!],
+      env: { GREENHUB_PARKING: way },
+    });
+    assertRan(result, `3 ${hub} ${way}\n`);
+  }
+});
+
+Deno.test("epolls parks without a thread under a scoped grant too", async () => {
+  const result = await runProgram(PROGRAM, {
+    flags: [`--allow-ffi=${LIBC}`],
+    args: ["epolls"],
+  });
+  assertRan(result, "3 epolls aio\n");
+});
+
+testWith(
+  ["strace", STRACE !== null],
+  "epolls takes the next way where a sandbox forbids AIO",
+  async () => {
+    const result = await traced("io_setup:error=EPERM");
+    assertRan(result, "3 epolls thread\n");
+  },
+);
+
+testWith(
+  ["strace", STRACE !== null],
+  "epolls finds out and demotes a way that misses a wake-up",
+  async () => {
+    // The kernel seems to accept each request, and never answers.
+    const result = await traced("io_submit:retval=1");
+    assertRan(result, "3 epolls thread\n");
+  },
+);
+
+for (
+  const [hub, call] of [
+    ["epolls", "epoll_pwait2"],
+    ["epolls", "epoll_wait"],
+    ["poll", "poll"],
+    ["poll", "ppoll"],
+    ["selects", "pselect6"],
+  ] as const
+) {
+  testWith(
+    ["strace", STRACE !== null],
+    `${hub} is not disturbed by EINTR of ${call}`,
+    async () => {
+      const result = await traced(`${call}:error=EINTR:when=1+2`, [hub], {
+        GREENHUB_PARKING: "thread",
+      });
+      assertRan(result, `3 ${hub} thread\n`);
+    },
+  );
+}
+
+/** Run the program under strace with a fault in one system call. */
+async function traced(
+  fault: string,
+  args: readonly string[] = ["epolls"],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunResult> {
+  const [name] = fault.split(":");
+  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+  try {
+    await Deno.writeTextFile(`${folder}/main.ts`, PROGRAM);
+    const child = new Deno.Command(STRACE!, {
+      args: [
+        ...["-f", "-qq", "-o", `${folder}/trace`, `--seccomp-bpf`],
+        ...["-e", `trace=${name}`, "-e", `inject=${fault}`],
+        ...[Deno.execPath(), "run", "--no-prompt", "--no-lock", "--allow-ffi"],
+        ...["--allow-env=GREENHUB_PARKING", `${folder}/main.ts`, ...args],
+      ],
+      env: { ...env, NO_COLOR: "1" },
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    let timedOut = false;
+    const limit = setTimeout(() => {
+      timedOut = true;
+      child.kill("SIGKILL");
+    }, 30_000);
+    const { code, signal, stdout, stderr } = await child.output();
+    clearTimeout(limit);
+    const trace = await Deno.readTextFile(`${folder}/trace`);
+    assert(trace.includes("(INJECTED)"), `nothing injected: ${trace}`);
+    const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+    return {
+      code,
+      signal,
+      stdout: text(stdout),
+      stderr: text(stderr),
+      timedOut,
+      elapsed: 0,
+    };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+class Bets implements Poller {
+  won = false;
+  lingered = 0;
+  watch(): void {}
+  sweep(): number {
+    return 0;
+  }
+  close(): void {}
+  linger(): boolean {
+    this.lingered++;
+    return this.won;
+  }
+}
+
+Deno.test("BriefWait stays where it pays and is left out where it does not", () => {
+  const poller = new Bets();
+  const brief = new BriefWait(poller, 0.05);
+  const parks = (n: number): number => {
+    poller.lingered = 0;
+    for (let i = 0; i < n; i++) if (brief.pays()) brief.wait(Infinity);
+    return poller.lingered;
+  };
+  poller.won = true;
+  assertEquals(parks(100), 100);
+  poller.won = false;
+  assert(parks(10_000) < 40, `${poller.lingered} bets on nothing`);
+  poller.won = true;
+  parks(2_000);
+  assertEquals(parks(100), 100);
+});
+
+Deno.test("BriefWait can be switched off and refuses long waits", () => {
+  assertEquals(new BriefWait(new Bets(), 0).pays(), false);
+  assertThrows(() => new BriefWait(new Bets(), 5), RangeError, "briefWait");
+  assertThrows(() => new BriefWait(new Bets(), NaN), RangeError, "briefWait");
+});
+
+Deno.test("statistics() counts brief waits, none with briefWait: 0", async () => {
+  const counts = [];
+  for (const briefWait of [0, 0.05]) {
+    class Hub extends epolls.Hub {
+      constructor() {
+        super({ briefWait });
+      }
+    }
+    useHub(Hub);
+    await parkTwice();
+    counts.push(getHub().statistics().briefWaits > 0);
+    await getHub().close();
+  }
+  useHub();
+  assertEquals(counts, [false, true]);
+});
+
+Deno.test("a parked hub takes no thread where AIO works", async () => {
+  const threads = (): number => [...Deno.readDirSync("/proc/self/task")].length;
+  useHub(epolls);
+  const pipes = Array.from({ length: 50 }, pipe);
+  const before = threads();
+  const waiting = pipes.map(([reader]) =>
+    spawn(() => trampoline(reader, { read: true }))
+  );
+  await sleep(5);
+  assertEquals(threads(), before);
+  for (const [, writer] of pipes) libc().write(writer, ONE, 1);
+  for (const gt of waiting) await gt.wait();
+  for (const fds of pipes) close(...fds);
+  await getHub().close();
+  useHub();
+});
+
+Deno.test("close() and useHub() during a park give everything back", async () => {
+  await parkTwice();
+  await getHub().close();
+  const before = countFds();
+  for (const module of [epolls, poll, selects]) {
+    for (const parking of ["auto", "thread"] as const) {
+      class Hub extends module.Hub {
+        constructor() {
+          super({ parking });
+        }
+      }
+      useHub(Hub);
+      const [reader, writer] = pipe();
+      const waiting = spawn(() => trampoline(reader, { read: true }));
+      const hub = getHub();
+      await sleep(1);
+      // The hub parks while this is an ordinary await.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      assert(hub.statistics().parks > 0);
+      await hub.close();
+      await waiting.kill();
+      await assertRejects(() => waiting.wait(), Error, "killed");
+      close(reader, writer);
+      await getHub().close();
+    }
+  }
+  assertEquals(countFds(), before);
+  useHub();
+});
+
+Deno.test("two hubs in turn a thousand times leave no descriptor", async () => {
+  await getHub().close();
+  const before = countFds();
+  for (let i = 0; i < 1000; i++) {
+    useHub(i % 2 === 0 ? epolls : poll);
+    await sleep();
+    if (i % 50 === 0) await sleep(1);
+  }
+  await getHub().close();
+  assertEquals(countFds(), before);
+  useHub();
+});
+
+const WORKER = `
+import { getHub, spawn, trampoline, useHub } from "${projectUrl("mod.ts")}";
+import { libc } from "${projectUrl("ffi/libc.ts")}";
+const parking = new URL(import.meta.url).hash.slice(1);
+if (parking === "poll") useHub("poll");
+const fds = new Int32Array(2);
+libc().pipe(fds);
+spawn(() => trampoline(fds[0]!, { read: true }));
+const tick = () => {
+  const { parks } = getHub().statistics();
+  if (parks > 0) self.postMessage([...fds]);
+  else setTimeout(tick, 1);
+};
+tick();
+`;
+
+Deno.test("a Worker terminated while parked leaves no descriptor of the hub's", async () => {
+  const url = URL.createObjectURL(
+    new Blob([WORKER], { type: "application/typescript" }),
+  );
+  const run = async (hash: string): Promise<void> => {
+    const worker = new Worker(url + hash, { type: "module" });
+    const { promise, resolve } = Promise.withResolvers<number[]>();
+    worker.onmessage = (event) => resolve(event.data);
+    const fds = await promise;
+    worker.terminate();
+    close(...fds);
+  };
+  await run("");
+  const before = await settledFds(0);
+  for (let i = 0; i < 3; i++) await run("");
+  // The thread of a Worker ends some time after terminate() has returned.
+  assertEquals(await settledFds(before), before);
+  URL.revokeObjectURL(url);
+});
+
+/** The number of descriptors, once it is `expected` or after two seconds. */
+async function settledFds(expected: number): Promise<number> {
+  let count = countFds();
+  for (let i = 0; i < (expected === 0 ? 20 : 200) && count !== expected; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    count = countFds();
+  }
+  return count;
+}
+
+Deno.test("signal handlers run beside a busy hub and wake an idle one", async () => {
+  const busy = spawn(async () => {
+    for (;;) await sleep();
+  });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  Deno.addSignalListener("SIGUSR1", resolve);
+  Deno.kill(Deno.pid, "SIGUSR1");
+  await promise;
+  await busy.kill();
+  Deno.removeSignalListener("SIGUSR1", resolve);
+
+  // Idle: the handler schedules something, and the hub does it at once.
+  const idle = Promise.withResolvers<string>();
+  const handler = (): void => {
+    getHub().scheduleCallGlobal(0, () => idle.resolve("called"));
+  };
+  Deno.addSignalListener("SIGUSR2", handler);
+  const parked = spawn(() => sleep(60_000));
+  await sleep(1);
+  Deno.kill(Deno.pid, "SIGUSR2");
+  assertEquals(await idle.promise, "called");
+  Deno.removeSignalListener("SIGUSR2", handler);
+  await parked.kill();
+});
+
+Deno.test("a stopped and continued process goes on waiting", async () => {
+  const program = `
+import { sleep } from "${projectUrl("mod.ts")}";
+console.log("ready");
+const started = performance.now();
+await sleep(300);
+console.log(performance.now() - started >= 300);
+`;
+  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+  await Deno.writeTextFile(`${folder}/main.ts`, program);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--no-lock", "--allow-ffi", "main.ts"],
+    cwd: folder,
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  assertEquals((await reader.read()).value, "ready\n");
+  child.kill("SIGSTOP");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  child.kill("SIGCONT");
+  assertEquals((await reader.read()).value, "true\n");
+  assertEquals((await child.status).code, 0);
+  await reader.cancel();
+  await Deno.remove(folder, { recursive: true });
+});
