@@ -27,6 +27,26 @@
 import { preloadHub } from "./hubs/registry.ts";
 
 export { SystemError } from "./ffi/errors.ts";
+export { CappedSemaphore } from "./green/capped_semaphore.ts";
+export { QueueEmpty, QueueFull } from "./green/errors.ts";
+export { GreenEvent } from "./green/event.ts";
+export type { AnyIterable, Items } from "./green/inputs.ts";
+export { LightQueue } from "./green/light_queue.ts";
+export { GreenLocal } from "./green/local.ts";
+export { GreenPile } from "./green/pile.ts";
+export { GreenPool } from "./green/pool.ts";
+export type { PoolMap } from "./green/pool_map.ts";
+export {
+  LifoQueue,
+  PriorityQueue,
+  type PriorityQueueOptions,
+  Queue,
+} from "./green/queue.ts";
+export { BoundedSemaphore, type Permit, Semaphore } from "./green/semaphore.ts";
+export type { Comparator, Store } from "./green/stores.ts";
+export { waitFor } from "./green/wait_for.ts";
+export type { BlockOptions, WaitOptions } from "./green/waiters.ts";
+export { withTimeout, type WithTimeoutOptions } from "./green/with_timeout.ts";
 export {
   type Readiness,
   readiness,

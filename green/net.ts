@@ -14,9 +14,11 @@
  * import { spawn } from "../mod.ts";
  *
  * using listener = listen({ hostname: "127.0.0.1", port: 0 });
- * const server = spawn(serve, listener, async (conn) => {
- *   await conn.write(new TextEncoder().encode("hello\n"));
- * });
+ * const server = spawn(() =>
+ *   serve(listener, async (conn) => {
+ *     await conn.write(new TextEncoder().encode("hello\n"));
+ *   })
+ * );
  *
  * using conn = await connect({ port: listener.addr.port });
  * const p = new Uint8Array(16);

@@ -52,6 +52,7 @@ export function makeError(source: ErrorSource): Error {
  * ```
  */
 export class Timeout extends Error implements Disposable {
+  /** The name of the class. */
   override readonly name: string = "Timeout";
   /** The time it allows, ms; null for no limit. */
   readonly ms: number | null;

@@ -1,0 +1,319 @@
+/**
+ * `GreenPool`: so many greenthreads at a time.
+ *
+ * A slot belongs to a member from the call of `spawn` until its end, however it
+ * ends, also if it was killed before it started. A slot that becomes free while
+ * somebody waits to spawn is that one's at once.
+ *
+ * The trap it guards: a member that spawns into its own full pool would wait
+ * for a slot that it may hold itself. It lends its own: the new greenthread
+ * runs while the member waits for it, so no more run than before.
+ *
+ * @module
+ */
+
+import { GreenletExit, HubError } from "../hubs/errors.ts";
+import {
+  type AnyFunction,
+  getCurrent,
+  GreenThread,
+} from "../hubs/greenthread.ts";
+import { currentHub } from "../hubs/thread.ts";
+import { type AnyIterable, Inputs, type Items } from "./inputs.ts";
+import { PoolMap } from "./pool_map.ts";
+import { checkCount } from "./semaphore.ts";
+import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
+
+/** How many greenthreads a pool has room for, unless told. */
+export const DEFAULT_SIZE = 1000;
+
+/**
+ * A bound on how many greenthreads run at a time.
+ *
+ * @example
+ * ```ts
+ * import { GreenPool, sleep } from "../mod.ts";
+ *
+ * const pool = new GreenPool(2);
+ * const squares: number[] = [];
+ * for await (const n of pool.imap((n: number) => n * n, [1, 2, 3])) {
+ *   squares.push(n);
+ * }
+ * if (squares.join() !== "1,4,9") throw new Error(squares.join());
+ *
+ * for (let i = 0; i < 5; i++) await pool.spawnN(() => sleep(1));
+ * await pool.waitAll();
+ * if (pool.running !== 0) throw new Error("still running");
+ * ```
+ */
+export class GreenPool {
+  readonly #members = new WeakSet<GreenThread>();
+  readonly #spawners: Waiters;
+  readonly #idlers = new Waiters();
+  #size: number;
+  #running = 0;
+
+  /**
+   * Make a pool.
+   *
+   * @param size How many may run at a time; with 0, `spawn` waits for a
+   * `resize`.
+   * @throws {TypeError} If `size` is no number.
+   * @throws {RangeError} If it is no integer from 0.
+   */
+  constructor(size: number = DEFAULT_SIZE) {
+    checkCount(size, "size");
+    this.#size = size;
+    this.#spawners = new Waiters({
+      left: (_waiter, granted) => {
+        if (granted) this.#running--;
+        this.#admit();
+      },
+    });
+  }
+
+  /** How many may run at a time. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Slots in use, from the call of `spawn` on. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Slots left; negative while a pool that has shrunk runs too many. */
+  get free(): number {
+    return this.#size - this.#running;
+  }
+
+  /** How many wait to spawn. */
+  get waiting(): number {
+    return this.#spawners.size;
+  }
+
+  /**
+   * Run `fn(...args)` in a greenthread of its own, waiting for a slot if need
+   * be. No switch point if there is one.
+   *
+   * Called by a member while the pool is full, it lends the member's slot: it
+   * resolves when `fn` has ended, and its result or error is in what it
+   * resolves to.
+   *
+   * @throws {TypeError} If `fn` is no function.
+   * @throws {HubError} From MAINLOOP, if it would have to wait.
+   */
+  spawn<A extends unknown[], T>(
+    fn: (...args: A) => T | PromiseLike<T>,
+    ...args: A
+  ): Promise<GreenThread<T>> {
+    return this.#spawn<T>(fn as AnyFunction, args, true);
+  }
+
+  /**
+   * As {@linkcode GreenPool.spawn}, for those who want no result. An uncaught
+   * error is reported once.
+   */
+  spawnN<A extends unknown[]>(
+    fn: (...args: A) => unknown,
+    ...args: A
+  ): Promise<void> {
+    return this.#spawn(fn as AnyFunction, args, false) as Promise<
+      unknown
+    > as Promise<void>;
+  }
+
+  /**
+   * Call `fn` with an item of each input, in this pool, and give the results in
+   * the order of the inputs.
+   *
+   * The inputs may be sync or async iterables; the shortest ends it. At most
+   * `size` calls are under way or not fetched yet, and one more item has been
+   * taken from the inputs. A call that fails makes `next()` reject at its
+   * place, and the results go on; an input that fails does so after all results
+   * and ends it. `return()`, as at the end of a `for await`, kills the calls
+   * that still run and closes the inputs.
+   *
+   * @param fn What is called; null: the result is an array of the items.
+   * @throws {TypeError} If `fn` is no function, or an input not iterable.
+   */
+  // deno-lint-ignore no-explicit-any
+  imap<I extends AnyIterable<any>[], R>(
+    fn: (...args: Items<I>) => R | PromiseLike<R>,
+    ...iterables: I
+  ): PoolMap<R>;
+  /** The same without a function: arrays of the items. */
+  // deno-lint-ignore no-explicit-any
+  imap<I extends AnyIterable<any>[]>(
+    fn: null | undefined,
+    ...iterables: I
+  ): PoolMap<Items<I>>;
+  imap(
+    fn: AnyFunction | null | undefined,
+    ...iterables: AnyIterable<unknown>[]
+  ): PoolMap<unknown> {
+    return this.#map(fn, () => new Inputs(iterables));
+  }
+
+  /**
+   * As {@linkcode GreenPool.imap} with one input of arrays, each the arguments
+   * of one call.
+   *
+   * @throws {TypeError} If `fn` is no function, or the input not iterable.
+   */
+  starmap<R>(
+    // deno-lint-ignore no-explicit-any
+    fn: (...args: any[]) => R | PromiseLike<R>,
+    iterable: AnyIterable<Iterable<unknown>>,
+  ): PoolMap<R>;
+  /** The same without a function: arrays of the arguments. */
+  starmap<A>(
+    fn: null | undefined,
+    iterable: AnyIterable<Iterable<A>>,
+  ): PoolMap<A[]>;
+  starmap(
+    fn: AnyFunction | null | undefined,
+    iterable: AnyIterable<Iterable<unknown>>,
+  ): PoolMap<unknown> {
+    return this.#map(fn, () => new Inputs([iterable], true));
+  }
+
+  /**
+   * Wait until nothing runs and nobody waits to spawn. No switch point if so.
+   *
+   * @throws {Timeout} If the time is over.
+   * @throws {HubError} If a member of the pool calls it, or MAINLOOP and it
+   * would have to wait.
+   */
+  waitAll(options?: WaitOptions): Promise<void> {
+    try {
+      checkWait(options, "wait");
+      if (this.#members.has(getCurrent())) {
+        throw new HubError(
+          `Cannot wait for the pool: ${getCurrent()} is in it itself`,
+        );
+      }
+      if (this.#idle) return Promise.resolve();
+      const { suspension } = this.#idlers.wait(options, undefined);
+      return suspension.promise as Promise<void>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Change how many may run. Growing lets in those who wait to spawn; shrinking
+   * lets run who runs.
+   *
+   * @throws {TypeError} If `size` is no number.
+   * @throws {RangeError} If it is no integer from 0.
+   */
+  resize(size: number): void {
+    checkCount(size, "size");
+    this.#size = size;
+    this.#admit();
+  }
+
+  get #idle(): boolean {
+    return this.#running === 0 && this.#spawners.size === 0;
+  }
+
+  #spawn<T>(
+    fn: AnyFunction,
+    args: readonly unknown[],
+    wanted: boolean,
+  ): Promise<GreenThread<T>> {
+    try {
+      if (typeof fn !== "function") {
+        throw new TypeError(`Cannot spawn: fn is no function: ${typeof fn}`);
+      }
+      if (this.#running < this.#size) {
+        this.#running++;
+        return Promise.resolve(this.#start<T>(fn, args));
+      }
+      if (this.#members.has(getCurrent())) {
+        return this.#lend<T>(fn, args, wanted);
+      }
+      return this.#spawners.wait(undefined, undefined).suspension.promise
+        .then(() => this.#start<T>(fn, args));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #map(
+    fn: AnyFunction | null | undefined,
+    open: () => Inputs,
+  ): PoolMap<unknown> {
+    const call = fn ?? ((...args: unknown[]) => args);
+    if (typeof call !== "function") {
+      throw new TypeError(`Cannot map: fn is no function: ${typeof call}`);
+    }
+    const map = new PoolMap(open(), {
+      spawn: (args) => this.#spawn(call, args, true),
+      window: () => Math.max(1, this.#size),
+    });
+    // A member's map may have to lend the member's slot to its calls.
+    if (this.#members.has(getCurrent())) this.#members.add(map.producer);
+    return map;
+  }
+
+  /** Spawn into a slot that was taken already. */
+  #start<T>(fn: AnyFunction, args: readonly unknown[]): GreenThread<T> {
+    const gt = this.#make<T>(fn, args);
+    gt.link(freeSlot, this.#ended);
+    currentHub().enqueue(gt);
+    return gt;
+  }
+
+  /** Spawn without a slot of its own, and wait for the end. */
+  async #lend<T>(
+    fn: AnyFunction,
+    args: readonly unknown[],
+    wanted: boolean,
+  ): Promise<GreenThread<T>> {
+    const done = new Waiters();
+    const wait = done.wait(undefined, undefined).suspension.promise;
+    const gt = this.#make<T>(fn, args);
+    // Nobody can wait for it yet, but its error is in what the caller gets.
+    if (wanted) gt.expectWait();
+    gt.link(() => {
+      if (done.size > 0) done.grant(undefined);
+    });
+    currentHub().enqueue(gt);
+    try {
+      await wait;
+    } catch (error) {
+      // Whoever interrupts the lender interrupts what runs in its place.
+      gt.throw(error instanceof GreenletExit ? error : new GreenletExit());
+      throw error;
+    }
+    return gt;
+  }
+
+  #make<T>(fn: AnyFunction, args: readonly unknown[]): GreenThread<T> {
+    const gt = new GreenThread<T>(fn, args);
+    gt.inheritContext();
+    this.#members.add(gt as GreenThread);
+    return gt;
+  }
+
+  readonly #ended = (): void => {
+    this.#running--;
+    this.#admit();
+  };
+
+  /** Let in those who wait to spawn; tell those who wait for nobody. */
+  #admit(): void {
+    while (this.#spawners.size > 0 && this.#running < this.#size) {
+      this.#running++;
+      this.#spawners.grant(undefined);
+    }
+    if (this.#idle) this.#idlers.grantAll(undefined);
+  }
+}
+
+/** A link: one function for all members. */
+function freeSlot(_gt: unknown, ended: () => void): void {
+  ended();
+}

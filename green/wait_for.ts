@@ -1,0 +1,88 @@
+/**
+ * `waitFor`: any promise as a switch point.
+ *
+ * The trap it guards: a promise cannot be cancelled. Whoever is killed while it
+ * waits for one goes at once, and what becomes of the promise later, a
+ * rejection above all, must harm nobody.
+ *
+ * @module
+ */
+
+import {
+  checkWait,
+  type Waiter,
+  Waiters,
+  type WaitOptions,
+} from "./waiters.ts";
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return ((typeof value === "object" && value !== null) ||
+    typeof value === "function") &&
+    typeof (value as PromiseLike<unknown>).then === "function";
+}
+
+function ignore(): void {}
+
+/** Wait for one promise; a list of one. */
+function follow(
+  promise: Promise<unknown>,
+  options: WaitOptions | undefined,
+): Promise<unknown> {
+  const waiters = new Waiters();
+  let waiter: Waiter<void>;
+  try {
+    waiter = waiters.wait(options, undefined);
+  } catch (error) {
+    promise.catch(ignore);
+    throw error;
+  }
+  promise.then(
+    (value) => {
+      if (waiters.size > 0) waiters.grant(value);
+    },
+    (error) => {
+      if (waiters.size > 0) waiters.fail(error);
+    },
+  );
+  return waiter.suspension.promise;
+}
+
+/**
+ * Wait for a promise as a switch point: kill, Timeout and abort reach the
+ * greenthread in it at once, unlike in an ordinary `await`. The promise itself
+ * goes on; its late result or rejection is ignored.
+ *
+ * @param promise A promise or thenable; any other value is returned at once.
+ * @param options What may end the wait early.
+ * @throws {Timeout} If the time is over.
+ * @throws {HubError} From MAINLOOP.
+ * @throws Whatever the promise rejects with.
+ *
+ * @example
+ * ```ts
+ * import { Timeout, waitFor } from "../mod.ts";
+ *
+ * const never = new Promise<void>(() => {});
+ * try {
+ *   using _limit = new Timeout(5);
+ *   await waitFor(never);
+ * } catch (error) {
+ *   if (!(error instanceof Timeout)) throw error;
+ * }
+ * ```
+ */
+export function waitFor<T>(
+  promise: T | PromiseLike<T>,
+  options?: WaitOptions,
+): Promise<T> {
+  let thenable = false;
+  try {
+    thenable = isThenable(promise);
+    checkWait(options, "wait");
+    if (!thenable) return Promise.resolve(promise);
+    return follow(Promise.resolve(promise), options) as Promise<T>;
+  } catch (error) {
+    if (thenable) Promise.resolve(promise).catch(ignore);
+    return Promise.reject(error);
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * `withTimeout`: a time limit around a function, with a value in place of the
+ * error if wanted.
+ *
+ * The trap it guards: the value stands for the expiry of *this* limit only. A
+ * timeout from outside that strikes within passes through.
+ *
+ * @module
+ */
+
+import {
+  checkedError,
+  type ErrorSource,
+  makeError,
+  Timeout,
+} from "../hubs/timeout.ts";
+
+/** How {@linkcode withTimeout} ends if time runs out. */
+export interface WithTimeoutOptions<U> {
+  /** Resolve to this; given as undefined it counts, too. */
+  timeoutValue?: U;
+  /** Throw this, an error or a class, instead of a {@linkcode Timeout}. */
+  error?: ErrorSource;
+}
+
+/**
+ * Call `fn` and wait for what it returns, at most `ms`.
+ *
+ * At expiry the timeout is thrown at the switch point `fn` is in; an ordinary
+ * `await` in `fn` is not interrupted, so wrap a promise with `waitFor`.
+ *
+ * @param ms Milliseconds; null: no limit.
+ * @param fn What is limited.
+ * @param options A value or an error for the case of expiry.
+ * @throws {Timeout} Or `options.error`, if time runs out and there is no
+ * `timeoutValue`.
+ * @throws Whatever `fn` throws.
+ *
+ * @example
+ * ```ts
+ * import { sleep, withTimeout } from "../mod.ts";
+ *
+ * const result = await withTimeout(5, () => sleep(10_000), {
+ *   timeoutValue: "too late",
+ * });
+ * if (result !== "too late") throw new Error("in time?");
+ * ```
+ */
+export async function withTimeout<T, U = never>(
+  ms: number | null | undefined,
+  fn: () => T | PromiseLike<T>,
+  options: WithTimeoutOptions<U> = {},
+): Promise<T | U> {
+  if (typeof fn !== "function") {
+    throw new TypeError(`Cannot limit: fn is no function: ${typeof fn}`);
+  }
+  const { error } = options;
+  if (error !== undefined) checkedError(error, "error");
+  const custom = error === undefined ? null : makeError(error);
+  using timeout = new Timeout(ms, custom);
+  try {
+    return await fn();
+  } catch (thrown) {
+    const own = thrown === (custom ?? timeout) && !timeout.pending;
+    if (own && "timeoutValue" in options) return options.timeoutValue as U;
+    throw thrown;
+  }
+}
