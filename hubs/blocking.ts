@@ -1,0 +1,58 @@
+/**
+ * The blocking detector: who kept the thread too long?
+ *
+ * JavaScript has no alarm signal, so it is told after the fact: MAINLOOP tells
+ * an observer of each of its steps, and this one looks at the clock in between.
+ * The trap it guards: a detector that is paid for while it is off. Then there
+ * is no observer, and spawns record nothing.
+ *
+ * @module
+ */
+
+import type { GreenThread } from "./greenthread.ts";
+import type { StepObserver } from "./thread.ts";
+
+/** Frames of these files are no spawn site. */
+const OWN_FILES =
+  /\/(?:hubs\/(?:blocking|greenthread|spawn)|green\/pool\w*)\.ts:/;
+
+/** See the module. */
+export class BlockingDetector implements StepObserver {
+  readonly #ms: number;
+  readonly #sites = new WeakMap<GreenThread, string>();
+  #since = performance.now();
+
+  /** Report whoever keeps the thread longer than `ms`. */
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  /** Remember where a greenthread comes from. */
+  made(gt: GreenThread): void {
+    const frames = (new Error().stack ?? "").split("\n").slice(1);
+    const at = frames.findIndex((frame) => !OWN_FILES.test(frame));
+    this.#sites.set(gt, frames.slice(Math.max(0, at)).join("\n"));
+  }
+
+  /** What was before a pass is nobody's time. */
+  restart(): void {
+    this.#since = performance.now();
+  }
+
+  /** A step is over. */
+  lap(who: GreenThread | null): void {
+    const now = performance.now();
+    const took = now - this.#since;
+    this.#since = now;
+    if (took <= this.#ms) return;
+    const culprit = who === null ? "A callback of the hub" : `${who}`;
+    const site = who === null ? undefined : this.#sites.get(who);
+    const where = site === undefined ? "" : `; it was spawned here:\n${site}`;
+    console.error(
+      `Blocking detected: ${culprit} kept the thread for ${took.toFixed(1)} ` +
+        `ms without a switch point${where}`,
+    );
+    // Printing is not the next one's fault.
+    this.#since = performance.now();
+  }
+}
