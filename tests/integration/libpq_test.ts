@@ -6,23 +6,15 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { getHub, GreenletExit, sleep, spawn } from "../../mod.ts";
+import { GreenletExit, sleep, spawn } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
 import { hasPostgres, startPostgres } from "./postgres_server.ts";
+import { assertIdle, load } from "./support.ts";
 
-const libpq = await import("./libpq.ts").catch(() => null);
+const libpq = await load(import("./libpq.ts"));
 const NEEDS = ["libpq and PostgreSQL", libpq !== null && hasPostgres] as const;
 const { Connection, PostgresError } = libpq ?? {} as never;
-
-getHub();
-
-/** Nobody waits for anything any more. */
-function assertIdle(): void {
-  const hub = getHub();
-  assertEquals([...hub.getReaders(), ...hub.getWriters()], []);
-  assertEquals(hub.getTimersCount(), 0);
-}
 
 testWith(
   NEEDS,

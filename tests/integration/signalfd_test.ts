@@ -1,0 +1,62 @@
+/** Signals with their sender, in a process born with them blocked. */
+
+import { assertEquals } from "@std/assert";
+import { findCommand, testWith } from "../helpers/need.ts";
+import { projectUrl } from "../helpers/spawn.ts";
+
+const env = findCommand("env");
+
+testWith(
+  ["env", env !== null],
+  "signals() tells who sent which signal",
+  async () => {
+    const SIGUSR1 = 10;
+    const SIGUSR2 = 12;
+    const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+    const file = `${folder}/main.ts`;
+    await Deno.writeTextFile(
+      file,
+      `import { signals } from "${projectUrl("tests/integration/signalfd.ts")}";
+     import { spawn, sleep } from "${projectUrl("mod.ts")}";
+     const alone = spawn(async () => {
+       for await (const { signo, pid } of signals(${SIGUSR1}, ${SIGUSR2})) {
+         console.log(signo, pid);
+         if (signo === ${SIGUSR2}) break;
+       }
+     });
+     await sleep(1);
+     console.log("ready");
+     await alone.wait();`,
+    );
+    // All threads of it must block the signals, so it is born with them blocked.
+    const child = new Deno.Command(env!, {
+      args: [
+        "--block-signal=USR1,USR2",
+        ...[Deno.execPath(), "run", "--no-lock", "--allow-ffi"],
+        file,
+      ],
+      stdout: "piped",
+      stdin: "null",
+    }).spawn();
+    const lines = linesOf(child.stdout);
+    assertEquals(await lines.next(), { done: false, value: "ready" });
+    child.kill("SIGUSR1");
+    assertEquals((await lines.next()).value, `${SIGUSR1} ${Deno.pid}`);
+    child.kill("SIGUSR2");
+    assertEquals((await lines.next()).value, `${SIGUSR2} ${Deno.pid}`);
+    assertEquals((await lines.next()).done, true);
+    assertEquals((await child.status).code, 0);
+    await Deno.remove(folder, { recursive: true });
+  },
+);
+
+async function* linesOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<string, void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
