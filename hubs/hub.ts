@@ -620,6 +620,8 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     await this.#fairness.yield();
     // One that is never idle looks for silent closes now and then.
     if (performance.now() - this.#auditAfter >= BUSY_AUDIT) this.#audit();
+    // The turn of Deno's loop is nobody's time.
+    thread.observer?.restart();
   }
 
   #beginPass(): void {
