@@ -5,8 +5,8 @@
  *
  * The trap it guards: this leans on things nobody documented. A wake-up that
  * never comes must be found out: every park has a limit, and if the sweep
- * after an exhausted park finds something that even a turn of Deno's loop later
- * has not been announced, the way counts as broken.
+ * after an exhausted park finds something that was not announced, and is not
+ * during the whole of the next park either, the way counts as broken.
  *
  * @module
  */
@@ -22,6 +22,9 @@ export type MakeAio = (eventfd: number) => Pick<
   "arm" | "reap" | "close"
 >;
 
+/** A word that takes longer than this, ms, was not given. */
+const LONG_AGO = 5;
+
 /** See the module. */
 export class AioParking implements Parking {
   readonly name = "aio";
@@ -32,6 +35,7 @@ export class AioParking implements Parking {
   /** The descriptor that is being polled; -1 for none. */
   #armed = -1;
   #doubt = false;
+  #since = 0;
   #broken = false;
   #release: (() => void) | null = null;
 
@@ -55,8 +59,6 @@ export class AioParking implements Parking {
   }
 
   park(timeout: number | null): Promise<void> {
-    // In doubt since before the last turn of Deno's loop, and still no word.
-    if (this.#doubt) this.#broken = true;
     const fd = this.#poller.fd!;
     if (this.#armed !== fd) {
       try {
@@ -69,7 +71,7 @@ export class AioParking implements Parking {
     if (this.#broken) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#release = resolve;
-    this.#timer.call(timeout, this.#end);
+    this.#timer.call(timeout, this.#doubt ? this.#inDoubt : this.#end);
     this.#event.ref();
     return promise;
   }
@@ -79,7 +81,9 @@ export class AioParking implements Parking {
   }
 
   missed(): void {
-    if (this.#armed >= 0) this.#doubt = true;
+    if (this.#armed < 0) return;
+    this.#doubt = true;
+    this.#since = performance.now();
   }
 
   close(): null {
@@ -95,6 +99,12 @@ export class AioParking implements Parking {
     this.#aio.reap();
     if (this.#release !== null) this.#end();
   }
+
+  /** What should have been announced long ago was not. */
+  readonly #inDoubt = (): void => {
+    this.#broken = performance.now() - this.#since >= LONG_AGO;
+    this.#end();
+  };
 
   readonly #end = (): void => {
     const release = this.#release;

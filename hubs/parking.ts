@@ -32,8 +32,9 @@ export interface Parking {
  * Park by the poller's own `park`: for the built-in pollers their own system
  * call on another thread (`nonblocking: true`).
  *
- * A wake lets the hub go on at once, while the call winds down; the next park
- * waits for that first, so there is never more than one call.
+ * A wake ends the call, and the hub goes on once it has ended: some tens of
+ * microseconds later, but then nothing is under way that somebody (a test's
+ * sanitizer, a close) would have to wait for.
  */
 export class PollerParking implements Parking {
   readonly name: ParkingName;
@@ -49,28 +50,29 @@ export class PollerParking implements Parking {
   park(timeout: number | null): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#release = resolve;
-    if (this.#underWay !== null) {
-      this.#underWay.then(resolve);
-      return promise;
-    }
-    const settled = (): void => {
-      this.#underWay = null;
-      this.#release?.();
-    };
-    this.#underWay = this.#poller.park!(timeout).then(settled, settled);
+    // Still under way only if it could not be woken.
+    this.#underWay ??= this.#poller.park!(timeout).then(
+      this.#ended,
+      this.#ended,
+    );
     return promise;
   }
 
   wake(): void {
-    this.#poller.wake?.();
-    this.#release?.();
-    this.#release = null;
+    if (this.#poller.wake === undefined) this.#release?.();
+    else if (this.#underWay !== null) this.#poller.wake();
   }
 
   close(): Promise<void> | null {
     this.wake();
     return this.#underWay;
   }
+
+  readonly #ended = (): void => {
+    this.#underWay = null;
+    this.#release?.();
+    this.#release = null;
+  };
 }
 
 const SHORTEST = 1;
