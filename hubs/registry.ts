@@ -153,6 +153,7 @@ async function load(text: string): Promise<HubClass> {
   }
   assertOurs(Hub as HubClass, what);
   assertAvailable(module, what);
+  assertAvailable(Hub as Partial<HubModule>, what);
   return Hub as HubClass;
 }
 
