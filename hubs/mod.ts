@@ -6,7 +6,9 @@
  * ```ts
  * import { BaseHub, type Poller } from "./mod.ts";
  *
- * declare function makePoller(): Poller;
+ * function makePoller(): Poller {
+ *   return { watch() {}, sweep: () => 0, close() {} };
+ * }
  *
  * export function isAvailable(): boolean {
  *   return Deno.build.os === "linux";
