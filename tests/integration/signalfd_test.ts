@@ -3,6 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { findCommand, testWith } from "../helpers/need.ts";
 import { projectUrl } from "../helpers/spawn.ts";
+import { linesOf } from "./lines.ts";
 
 const env = findCommand("env");
 
@@ -17,16 +18,11 @@ testWith(
     await Deno.writeTextFile(
       file,
       `import { signals } from "${projectUrl("tests/integration/signalfd.ts")}";
-     import { spawn, sleep } from "${projectUrl("mod.ts")}";
-     const alone = spawn(async () => {
+       console.log("ready");
        for await (const { signo, pid } of signals(${SIGUSR1}, ${SIGUSR2})) {
          console.log(signo, pid);
          if (signo === ${SIGUSR2}) break;
-       }
-     });
-     await sleep(1);
-     console.log("ready");
-     await alone.wait();`,
+       }`,
     );
     // All threads of it must block the signals, so it is born with them blocked.
     const child = new Deno.Command(env!, {
@@ -49,14 +45,3 @@ testWith(
     await Deno.remove(folder, { recursive: true });
   },
 );
-
-async function* linesOf(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-): AsyncGenerator<string, void> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
-}
