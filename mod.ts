@@ -31,6 +31,13 @@ export { CappedSemaphore } from "./green/capped_semaphore.ts";
 export { QueueEmpty, QueueFull } from "./green/errors.ts";
 export { GreenEvent } from "./green/event.ts";
 export type { AnyIterable, Items } from "./green/inputs.ts";
+export {
+  asyncIO,
+  type IOOptions,
+  type SystemCall,
+  systemCall,
+  tryIO,
+} from "./green/io.ts";
 export { LightQueue } from "./green/light_queue.ts";
 export { GreenLocal } from "./green/local.ts";
 export { GreenPile } from "./green/pile.ts";

@@ -65,7 +65,7 @@ testWith(NEEDS, "Terminal hung up ends its program", async () => {
 
 testWith(NEEDS, "Terminal says that there is no such program", () => {
   const error = assertThrows(
-    () => new Terminal(["no-such-program-anywhere"]),
+    () => new Terminal(["/no/such/program"]),
     SystemError,
   );
   assertEquals(error.code, "ENOENT");
