@@ -155,11 +155,13 @@ function checkSignal(signal: unknown): void {
  *
  * @example
  * ```ts
- * import { connect, listen, serve } from "./net.ts";
- * import { spawn } from "../mod.ts";
+ * import { connect, listen, serve } from "../net.ts";
+ * import { spawn } from "../../mod.ts";
  *
  * using listener = listen({ hostname: "127.0.0.1", port: 0 });
- * const server = spawn(serve, listener, (conn) => conn.readable.pipeTo(conn.writable));
+ * const server = spawn(() =>
+ *   serve(listener, (conn) => conn.readable.pipeTo(conn.writable))
+ * );
  * using conn = await connect({ port: listener.addr.port, timeout: 1000 });
  * await conn.write(new Uint8Array([1, 2, 3]));
  * if (await conn.read(new Uint8Array(8)) !== 3) throw new Error("no echo");

@@ -489,7 +489,7 @@ function listenUnixDatagram(options: UnixDatagramOptions): DatagramConn {
  *
  * @example
  * ```ts
- * import { listenDatagram } from "./net.ts";
+ * import { listenDatagram } from "../net.ts";
  *
  * using a = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
  * using b = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });

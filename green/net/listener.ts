@@ -306,10 +306,10 @@ function backlogOf(backlog: number | undefined): number {
  *
  * @example
  * ```ts
- * import { connect, listen } from "./net.ts";
+ * import { connect, listen } from "../net.ts";
  *
  * using listener = listen({ hostname: "127.0.0.1", port: 0 });
- * using client = await connect(listener.addr as { port: number });
+ * using client = await connect({ port: listener.addr.port });
  * using server = await listener.accept();
  * await client.write(new TextEncoder().encode("hello"));
  * const p = new Uint8Array(16);

@@ -202,17 +202,19 @@ function report(error: unknown, conn: StreamConn): void {
  *
  * @example An echo server
  * ```ts
- * import { connect, listen, serve, StopServe } from "./net.ts";
- * import { spawn } from "../mod.ts";
+ * import { connect, listen, serve, StopServe } from "../net.ts";
+ * import { spawn } from "../../mod.ts";
  *
  * using listener = listen({ hostname: "127.0.0.1", port: 0 });
- * const server = spawn(serve, listener, async (conn) => {
- *   const p = new Uint8Array(1024);
- *   for (let n; (n = await conn.read(p)) !== null;) {
- *     await conn.write(p.subarray(0, n));
- *   }
- *   throw new StopServe();
- * });
+ * const server = spawn(() =>
+ *   serve(listener, async (conn) => {
+ *     const p = new Uint8Array(1024);
+ *     for (let n; (n = await conn.read(p)) !== null;) {
+ *       await conn.write(p.subarray(0, n));
+ *     }
+ *     throw new StopServe();
+ *   })
+ * );
  * using conn = await connect({ port: listener.addr.port });
  * await conn.write(new Uint8Array([1]));
  * await conn.read(new Uint8Array(1));

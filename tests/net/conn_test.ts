@@ -1,0 +1,492 @@
+/**
+ * Connections: reading, writing, their ends, and that no end of a call leaves a
+ * listener, a timer or a descriptor behind.
+ */
+
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { libc } from "../../ffi/libc.ts";
+import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
+import {
+  getHub,
+  GreenletExit,
+  HubError,
+  IOClosed,
+  sleep,
+  spawn,
+  SystemError,
+  Timeout,
+} from "../../mod.ts";
+import { connect, listen, type StreamConn } from "../../green/net.ts";
+import { assertNoFdLeak } from "../helpers/fds.ts";
+import {
+  bytes,
+  pattern,
+  readAll,
+  reset,
+  settled,
+  tcpPair,
+  temporaryPath,
+  text,
+  unixPair,
+} from "./rig.ts";
+
+getHub();
+
+function assertQuiet(): void {
+  assertEquals(getHub().getReaders(), []);
+  assertEquals(getHub().getWriters(), []);
+  assertEquals(getHub().getTimersCount(), 0);
+}
+
+const TRANSPORTS: [string, () => Promise<[StreamConn, StreamConn]>][] = [
+  ["TCP over IPv4", () => tcpPair()],
+  ["TCP over IPv6", () => tcpPair("::1")],
+  ["Unix", () => unixPair()],
+];
+
+for (const [transport, pair] of TRANSPORTS) {
+  Deno.test(`Conn carries data both ways and half-closes over ${transport}`, async () => {
+    await assertNoFdLeak(async () => {
+      const [a, b] = await pair();
+      assertEquals(await a.write(bytes("ping")), 4);
+      const p = new Uint8Array(16);
+      assertEquals(await b.read(p), 4);
+      assertEquals(text(p.subarray(0, 4)), "ping");
+      await a.closeWrite();
+      assertEquals(await b.read(p), null);
+      assertEquals(await b.read(p), null);
+      await b.write(bytes("late"));
+      assertEquals(await a.read(p), 4);
+      a.close();
+      b.close();
+    });
+    assertQuiet();
+  });
+
+  Deno.test(`write() finishes a buffer larger than the kernel's over ${transport}`, async () => {
+    const [a, b] = await pair();
+    const data = pattern(5_000_000);
+    const reader = spawn(readAll, b);
+    assertEquals(await a.write(data), data.length);
+    await a.closeWrite();
+    assertEquals(await reader.wait(), data);
+    a.close();
+    b.close();
+    assertQuiet();
+  });
+
+  Deno.test(`write() keeps concurrent writes in order over ${transport}`, async () => {
+    const [a, b] = await pair();
+    const sizes = [700_000, 3, 900_000, 0, 5000, 1_200_000];
+    const parts = sizes.map((size, i) => new Uint8Array(size).fill(i + 1));
+    const order: number[] = [];
+    const writes = parts.map((part, i) =>
+      a.write(part).then((n) => (order.push(i), n))
+    );
+    const end = a.closeWrite();
+    const all = await readAll(b);
+    assertEquals(await Promise.all(writes), sizes);
+    await end;
+    assertEquals(order, [0, 1, 2, 3, 4, 5]);
+    let at = 0;
+    for (const part of parts) {
+      assertEquals(all.slice(at, at += part.length), part);
+    }
+    assertEquals(at, all.length);
+    a.close();
+    b.close();
+    assertQuiet();
+  });
+
+  Deno.test(`close() wakes who reads, writes and queues with IOClosed within one pass over ${transport}`, async () => {
+    const [a, b] = await pair();
+    const calls = [
+      spawn(() => a.read(new Uint8Array(1))),
+      spawn(() => a.write(new Uint8Array(20_000_000))),
+      spawn(() => a.write(new Uint8Array(1))),
+      spawn(() => a.closeWrite()),
+    ];
+    await sleep(1);
+    assert(calls.every((gt) => !gt.dead));
+    const ends = Promise.all(calls.map((gt) => settled<unknown>(gt.wait())));
+    const { passes } = getHub().statistics();
+    a.close();
+    for (const error of await ends) assertInstanceOf(error, IOClosed);
+    assert(getHub().statistics().passes - passes <= 3);
+    b.close();
+    assertQuiet();
+  });
+}
+
+Deno.test("read() reads what is there without a switch, and nothing into nothing", async () => {
+  const [a, b] = await tcpPair();
+  assertEquals(await b.read(new Uint8Array(0)), 0);
+  await a.write(bytes("abc"));
+  const p = new Uint8Array(2);
+  assertEquals(await b.read(p), 2);
+  assertEquals(await b.read(p), 1);
+  assertEquals(text(p.subarray(0, 1)), "c");
+  a.close();
+  b.close();
+});
+
+Deno.test("read() and write() reject what is no Uint8Array", async () => {
+  const [a, b] = await tcpPair();
+  await assertRejects(() => a.read("x" as never), TypeError, "no Uint8Array");
+  await assertRejects(() => a.write(3 as never), TypeError, "no Uint8Array");
+  assertThrows(() => a.readTimeout = NaN, RangeError);
+  assertThrows(() => a.writeTimeout = "1" as never, TypeError);
+  a.close();
+  b.close();
+});
+
+Deno.test("read() rejects a reset with ECONNRESET, however often it is called", async () => {
+  const [a, b] = await tcpPair();
+  const waiting = spawn(() => b.read(new Uint8Array(1)));
+  await sleep(1);
+  reset(a);
+  const error = await assertRejects(() => waiting.wait(), SystemError);
+  assertEquals([error.code, error.syscall], ["ECONNRESET", "recv"]);
+  for (let i = 0; i < 2; i++) {
+    const again = await assertRejects(() => b.read(new Uint8Array(1)));
+    assertEquals((again as SystemError).code, "ECONNRESET");
+  }
+  b.close();
+  assertQuiet();
+});
+
+Deno.test("read() rejects a reset that a write has met first", async () => {
+  const [a, b] = await tcpPair();
+  reset(a);
+  await sleep(1);
+  const written = await assertRejects(() => b.write(bytes("x")), SystemError);
+  assertEquals(written.code, "ECONNRESET");
+  const read = await assertRejects(
+    () => b.read(new Uint8Array(1)),
+    SystemError,
+  );
+  assertEquals(read.code, "ECONNRESET");
+  const later = await assertRejects(() => b.write(bytes("x")), SystemError);
+  assertEquals(later.code, "EPIPE");
+  b.close();
+});
+
+Deno.test("write() rejects with EPIPE after closeWrite, and no signal comes", async () => {
+  const [a, b] = await tcpPair();
+  await a.closeWrite();
+  const error = await assertRejects(() => a.write(bytes("x")), SystemError);
+  assertEquals([error.code, error.syscall], ["EPIPE", "send"]);
+  a.close();
+  b.close();
+});
+
+Deno.test("write() that waits rejects when the peer resets", async () => {
+  const [a, b] = await tcpPair();
+  const first = spawn(() => a.write(new Uint8Array(20_000_000)));
+  const second = spawn(() => a.write(new Uint8Array(10)));
+  await sleep(1);
+  const ends = [settled(first.wait()), settled(second.wait())];
+  reset(b);
+  const [one, other] = await Promise.all(ends);
+  assertEquals((one as SystemError).code, "ECONNRESET");
+  assertEquals((other as SystemError).code, "EPIPE");
+  a.close();
+  assertQuiet();
+});
+
+Deno.test("calls on a closed connection reject with IOClosed, closing twice is harmless", async () => {
+  const [a, b] = await tcpPair();
+  const { localAddr, remoteAddr } = a;
+  b.close();
+  a.close();
+  a.close();
+  a[Symbol.dispose]();
+  assertEquals(a.fileno(), -1);
+  await assertRejects(() => a.read(new Uint8Array(1)), IOClosed);
+  await assertRejects(() => a.write(new Uint8Array(1)), IOClosed);
+  await assertRejects(() => a.closeWrite(), IOClosed);
+  assertThrows(() => a.setNoDelay(), IOClosed);
+  assertEquals([a.localAddr, a.remoteAddr], [localAddr, remoteAddr]);
+});
+
+Deno.test("localAddr and remoteAddr of the two ends agree, also after the close", async () => {
+  const [a, b] = await tcpPair();
+  assertEquals(a.localAddr.transport, "tcp");
+  assertEquals(a.remoteAddr, b.localAddr);
+  b.close();
+  a.close();
+  assertEquals(a.localAddr, b.remoteAddr);
+});
+
+Deno.test("readTimeout limits a read, and the connection goes on", async () => {
+  const [a, b] = await tcpPair();
+  a.readTimeout = 5;
+  const start = performance.now();
+  await assertRejects(() => a.read(new Uint8Array(1)), Timeout, "5 ms");
+  assert(performance.now() - start >= 5);
+  await b.write(bytes("x"));
+  assertEquals(await a.read(new Uint8Array(4)), 1);
+  a.readTimeout = null;
+  assertEquals(a.readTimeout, null);
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
+Deno.test("readTimeout 0 still takes what is there", async () => {
+  const [a, b] = await tcpPair();
+  await b.write(bytes("abcd"));
+  a.readTimeout = 0;
+  assertEquals(await a.read(new Uint8Array(4)), 4);
+  await b.write(bytes("abcd"));
+  await sleep(1);
+  assertEquals(await a.read(new Uint8Array(8)), 4);
+  await b.write(bytes("abcd"));
+  await sleep(1);
+  assertEquals(await a.read(new Uint8Array(8)), 4);
+  await assertRejects(() => a.read(new Uint8Array(8)), Timeout);
+  a.close();
+  b.close();
+});
+
+Deno.test("writeTimeout limits the whole write, not its parts", async () => {
+  const [a, b] = await tcpPair();
+  a.writeTimeout = 60;
+  const writing = spawn(() => a.write(new Uint8Array(200_000_000)));
+  const drain = spawn(async () => {
+    const p = new Uint8Array(10_000);
+    // Each read makes room: no single partial write would ever time out.
+    while (!writing.dead) {
+      await b.read(p);
+      await sleep(5);
+    }
+  });
+  const start = performance.now();
+  await assertRejects(() => writing.wait(), Timeout, "60 ms");
+  assert(performance.now() - start >= 55);
+  await drain.wait();
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
+Deno.test("read() by a second greenthread rejects with HubError, the first goes on", async () => {
+  const [a, b] = await tcpPair();
+  const first = spawn(function first() {
+    return a.read(new Uint8Array(4));
+  });
+  await sleep();
+  await sleep();
+  const error = await assertRejects(() => a.read(new Uint8Array(4)), HubError);
+  assert(error.message.includes("Second simultaneous read"));
+  assert(error.message.includes("(first)"));
+  await b.write(bytes("abcd"));
+  // It must not take the first one's data either.
+  await assertRejects(() => a.read(new Uint8Array(4)), HubError);
+  assertEquals(await first.wait(), 4);
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
+Deno.test("read() queues when hubPreventMultipleReaders is off", async () => {
+  const [a, b] = await tcpPair();
+  hubPreventMultipleReaders(false);
+  try {
+    const order: string[] = [];
+    const readers = ["x", "y", "z"].map((name) =>
+      spawn(async () => {
+        await a.read(new Uint8Array(1));
+        order.push(name);
+      })
+    );
+    await sleep(1);
+    await b.write(bytes("123"));
+    for (const gt of readers) await gt.wait();
+    assertEquals(order, ["x", "y", "z"]);
+  } finally {
+    hubPreventMultipleReaders(true);
+  }
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
+Deno.test("kill() of a reader leaves the connection as it was", async () => {
+  const [a, b] = await tcpPair();
+  const reader = spawn(() => a.read(new Uint8Array(4)));
+  await sleep(1);
+  await reader.kill();
+  await assertRejects(() => reader.wait(), GreenletExit);
+  assertQuiet();
+  await b.write(bytes("abc"));
+  assertEquals(await a.read(new Uint8Array(4)), 3);
+  a.close();
+  b.close();
+});
+
+Deno.test("kill() of a writer lets the next one write", async () => {
+  const [a, b] = await tcpPair();
+  const first = spawn(() => a.write(new Uint8Array(20_000_000)));
+  const second = spawn(() => a.write(bytes("end")));
+  await sleep(1);
+  await first.kill();
+  const end = a.closeWrite();
+  const all = await readAll(b);
+  await end;
+  assertEquals(await second.wait(), 3);
+  assertEquals(text(all.subarray(all.length - 3)), "end");
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
+Deno.test("using Timeout breaks a read off", async () => {
+  const [a, b] = await tcpPair();
+  const gt = spawn(async () => {
+    using limit = new Timeout(2);
+    const error = await settled(a.read(new Uint8Array(1)));
+    assertStrictEquals(error as Error, limit);
+  });
+  await gt.wait();
+  assertQuiet();
+  a.close();
+  b.close();
+});
+
+Deno.test("one greenthread may read and write at the same time", async () => {
+  const [a, b] = await tcpPair();
+  const p = new Uint8Array(8);
+  const both = Promise.all([a.read(p), a.write(new Uint8Array(4_000_000))]);
+  await b.write(bytes("hi"));
+  const p2 = new Uint8Array(65_536);
+  for (let got = 0; got < 4_000_000;) got += (await b.read(p2))!;
+  assertEquals(await both, [2, 4_000_000]);
+  a.close();
+  b.close();
+});
+
+Deno.test("a number that is handed out again never reaches an old reader", async () => {
+  const [a, b] = await tcpPair();
+  const fd = a.fileno();
+  const old = spawn(() => a.read(new Uint8Array(1)));
+  await sleep(1);
+  const ended = settled(old.wait());
+  a.close();
+  using listener = listen({ hostname: "127.0.0.1", port: 0 });
+  using client = await connect({ port: listener.addr.port });
+  using server = await listener.accept();
+  assert([listener, client, server].some((one) => one.fileno() === fd));
+  await client.write(bytes("x"));
+  assertEquals(await server.read(new Uint8Array(1)), 1);
+  assertInstanceOf(await ended, IOClosed);
+  b.close();
+});
+
+Deno.test("a descriptor closed behind our back and reused wakes its old waiter", async () => {
+  const [a, b] = await tcpPair();
+  const old = spawn(() => a.read(new Uint8Array(1)));
+  await sleep(1);
+  const ended = settled(old.wait());
+  const fd = a.fileno();
+  libc().close(fd);
+  using stack = new DisposableStack();
+  let listener;
+  // The lowest free number is taken first; ours need not be that.
+  do {
+    listener = stack.use(listen({ hostname: "127.0.0.1", port: 0 }));
+  } while (listener.fileno() < fd);
+  assertEquals(listener.fileno(), fd);
+  assertInstanceOf(await ended, IOClosed);
+  using client = await connect({ port: listener.addr.port });
+  using server = await listener.accept();
+  await client.write(bytes("x"));
+  assertEquals(await server.read(new Uint8Array(1)), 1);
+  b.close();
+});
+
+Deno.test("setNoDelay() and setKeepAlive() set the options", async () => {
+  const [a, b] = await tcpPair();
+  const value = new Int32Array(1);
+  const option = (level: number, name: number, fd = a.fileno()): number => {
+    libc().getsockopt(fd, level, name, value, new Uint32Array([4]));
+    return value[0]!;
+  };
+  assert(option(6, 1) !== 0, "TCP_NODELAY is off on a connected socket");
+  assert(
+    option(6, 1, b.fileno()) !== 0,
+    "TCP_NODELAY is off on an accepted one",
+  );
+  a.setNoDelay(false);
+  assertEquals(option(6, 1), 0);
+  a.setNoDelay();
+  assert(option(6, 1) !== 0);
+  a.setKeepAlive();
+  assert(option(1, 9) !== 0);
+  a.setKeepAlive(false);
+  assertEquals(option(1, 9), 0);
+  a.ref();
+  a.unref();
+  a.close();
+  b.close();
+});
+
+Deno.test("noDelay: false leaves Nagle's algorithm on, at both ends", async () => {
+  using listener = listen({ hostname: "127.0.0.1", port: 0, noDelay: false });
+  using a = await connect({ port: listener.addr.port, noDelay: false });
+  using b = await listener.accept();
+  for (const conn of [a, b]) {
+    const value = new Int32Array(1);
+    const size = new Uint32Array([4]);
+    libc().getsockopt(conn.fileno(), 6, 1, value, size);
+    assertEquals(value[0], 0);
+  }
+});
+
+Deno.test("a connection that always has data lets others run", async () => {
+  const [a, b] = await unixPair();
+  let reading = true;
+  let ticks = 0;
+  const feeder = spawn(async () => {
+    const p = new Uint8Array(60_000);
+    while (reading) await a.write(p);
+  });
+  const ticker = spawn(async () => {
+    while (reading) {
+      ticks++;
+      await sleep();
+    }
+  });
+  const p = new Uint8Array(100);
+  let beat = 0;
+  const interval = setInterval(() => beat++, 1);
+  for (const start = performance.now(); performance.now() - start < 50;) {
+    await b.read(p);
+  }
+  reading = false;
+  clearInterval(interval);
+  b.close();
+  await settled(feeder.wait());
+  await ticker.wait();
+  assert(ticks > 10, `the other greenthread ran ${ticks} times`);
+  assert(beat > 3, `Deno's timer fired ${beat} times`);
+  a.close();
+});
+
+Deno.test("an unnamed Unix peer has the path null, as Deno's", async () => {
+  const path = temporaryPath();
+  using listener = listen({ transport: "unix", path });
+  using client = await connect({ transport: "unix", path });
+  using server = await listener.accept();
+  assertEquals<unknown>(client.remoteAddr, { transport: "unix", path });
+  assertEquals<unknown>(client.localAddr, { transport: "unix", path: null });
+  assertEquals<unknown>(server.localAddr, { transport: "unix", path });
+  assertEquals<unknown>(server.remoteAddr, { transport: "unix", path: null });
+});

@@ -1,0 +1,201 @@
+/** Datagrams: UDP over both families, Unix, and the ends of their waits. */
+
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import {
+  getHub,
+  HubError,
+  IOClosed,
+  sleep,
+  spawn,
+  SystemError,
+  Timeout,
+} from "../../mod.ts";
+import { listenDatagram } from "../../green/net.ts";
+import { assertNoFdLeak } from "../helpers/fds.ts";
+import { bytes, pattern, settled, temporaryPath, text } from "./rig.ts";
+
+getHub();
+
+const LOCAL = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
+
+Deno.test("send() and receive() carry UDP datagrams over both families", async () => {
+  await assertNoFdLeak(async () => {
+    for (const hostname of ["127.0.0.1", "::1"]) {
+      using a = listenDatagram({ transport: "udp", hostname, port: 0 });
+      using b = listenDatagram({ transport: "udp", hostname, port: 0 });
+      assertEquals(await a.send(bytes("hello"), b.addr), 5);
+      const [data, from] = await b.receive();
+      assertEquals([text(data), from], ["hello", a.addr]);
+      assertEquals(await b.send(new Uint8Array(0), from), 0);
+      assertEquals(await a.receive(), [new Uint8Array(0), b.addr]);
+    }
+  });
+});
+
+Deno.test("receive() waits, and cuts off what does not fit", async () => {
+  using a = listenDatagram(LOCAL);
+  using b = listenDatagram(LOCAL);
+  const waiting = spawn(() => b.receive(new Uint8Array(4)));
+  await sleep(1);
+  await a.send(pattern(10), b.addr);
+  assertEquals(await waiting.wait(), [pattern(4), a.addr]);
+  await a.send(pattern(60_000), b.addr);
+  assertEquals((await b.receive())[0], pattern(60_000));
+});
+
+Deno.test("send() resolves a host name, in order with what follows", async () => {
+  using a = listenDatagram(LOCAL);
+  using b = listenDatagram(LOCAL);
+  const addr = { ...b.addr, hostname: "localhost" } as Deno.NetAddr;
+  await Promise.all([a.send(bytes("1"), addr), a.send(bytes("2"), b.addr)]);
+  assertEquals(text((await b.receive())[0]), "1");
+  assertEquals(text((await b.receive())[0]), "2");
+});
+
+Deno.test("send() rejects what is too large with EMSGSIZE", async () => {
+  using a = listenDatagram(LOCAL);
+  const error = await assertRejects(
+    () => a.send(new Uint8Array(70_000), a.addr),
+    SystemError,
+  );
+  assertEquals([error.code, error.syscall], ["EMSGSIZE", "sendto"]);
+});
+
+Deno.test("receive() by a second greenthread rejects with HubError", async () => {
+  using a = listenDatagram(LOCAL);
+  const first = spawn(() => a.receive());
+  await sleep(1);
+  await assertRejects(() => a.receive(), HubError, "simultaneous");
+  await a.send(bytes("x"), a.addr);
+  assertEquals(text((await first.wait())[0]), "x");
+});
+
+Deno.test("readTimeout limits receive", async () => {
+  using a = listenDatagram(LOCAL);
+  a.readTimeout = 3;
+  await assertRejects(() => a.receive(), Timeout, "3 ms");
+  await a.send(bytes("x"), a.addr);
+  a.readTimeout = 0;
+  assertEquals(text((await a.receive())[0]), "x");
+  assertEquals(getHub().getReaders(), []);
+  assertEquals(getHub().getTimersCount(), 0);
+});
+
+Deno.test("close() wakes who receives with IOClosed and ends for await", async () => {
+  const a = listenDatagram(LOCAL);
+  const waiting = spawn(() => a.receive());
+  await sleep(1);
+  const ended = settled(waiting.wait());
+  a.close();
+  a.close();
+  assertInstanceOf(await ended, IOClosed);
+  assertEquals(a.fileno(), -1);
+  await assertRejects(() => a.receive(), IOClosed);
+  await assertRejects(() => a.send(bytes("x"), a.addr), IOClosed);
+
+  const b = listenDatagram(LOCAL);
+  const got: string[] = [];
+  const iterating = spawn(async () => {
+    for await (const [data] of b) {
+      got.push(text(data));
+      if (got.length === 2) b.close();
+    }
+  });
+  await b.send(bytes("1"), b.addr);
+  await b.send(bytes("2"), b.addr);
+  await iterating.wait();
+  assertEquals(got, ["1", "2"]);
+});
+
+Deno.test("Unix datagrams know their sender, and one without a path may send", async () => {
+  const [path, other] = [temporaryPath(), temporaryPath()];
+  try {
+    using a = listenDatagram({ transport: "unixpacket", path });
+    using b = listenDatagram({ transport: "unixpacket", path: other });
+    using nobody = listenDatagram({ transport: "unixpacket" });
+    await a.send(bytes("hi"), b.addr);
+    assertEquals(await b.receive(), [bytes("hi"), a.addr]);
+    await nobody.send(bytes("yo"), a.addr);
+    const [data, from] = await a.receive();
+    assertEquals<unknown>(
+      [text(data), from],
+      ["yo", { transport: "unixpacket", path: null }],
+    );
+    const gone = { transport: "unixpacket", path: temporaryPath() } as const;
+    const error = await assertRejects(() => a.send(data, gone), SystemError);
+    assertEquals(error.code, "ENOENT");
+  } finally {
+    Deno.removeSync(path);
+    Deno.removeSync(other);
+  }
+});
+
+Deno.test("send() to a Unix socket whose queue is full waits, in order and within its time", async () => {
+  const path = temporaryPath();
+  try {
+    using to = listenDatagram({ transport: "unixpacket", path });
+    using from = listenDatagram({ transport: "unixpacket" });
+    from.writeTimeout = 10;
+    let sent = 0;
+    for (;;) {
+      const result = await settled(
+        from.send(new Uint8Array(new Int32Array([sent]).buffer), to.addr),
+      );
+      if (result instanceof Error) {
+        assertInstanceOf(result, Timeout);
+        break;
+      }
+      sent++;
+    }
+    from.writeTimeout = null;
+    const more = [0, 1, 2].map((i) =>
+      from.send(new Uint8Array(new Int32Array([sent + i]).buffer), to.addr)
+    );
+    for (let i = 0; i < sent + 3; i++) {
+      const [data] = await to.receive();
+      assertEquals(new Int32Array(data.slice().buffer)[0], i);
+    }
+    assertEquals(await Promise.all(more), [4, 4, 4]);
+    assertEquals(getHub().getTimersCount(), 0);
+  } finally {
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("joinMulticastV4() receives what is sent to the group", async () => {
+  using a = listenDatagram({
+    transport: "udp",
+    hostname: "0.0.0.0",
+    port: 0,
+    loopback: true,
+    reuseAddress: true,
+  });
+  const membership = await a.joinMulticastV4("239.1.2.3", "127.0.0.1");
+  await membership.setLoopback(true);
+  await membership.setTTL(1);
+  await membership.leave();
+  await assertRejects(() => membership.leave(), SystemError);
+  await assertRejects(() => a.joinMulticastV4("x", "127.0.0.1"), TypeError);
+  await assertRejects(() => a.joinMulticastV6("x", 0), TypeError);
+});
+
+Deno.test("listenDatagram() checks its options, and leaves nothing open", async () => {
+  using a = listenDatagram(LOCAL);
+  await assertNoFdLeak(() => {
+    const { port } = a.addr as Deno.NetAddr;
+    const error = assertThrows(
+      () => listenDatagram({ ...LOCAL, port }),
+      SystemError,
+    );
+    assertEquals(error.code, "EADDRINUSE");
+    assertThrows(() => listenDatagram({} as never), TypeError);
+    assertThrows(() => listenDatagram({ ...LOCAL, port: 1.5 }), RangeError);
+    assert(a.fileno() >= 0);
+  });
+});

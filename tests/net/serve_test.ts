@@ -1,0 +1,296 @@
+/** serve: limits, ends, errors. */
+
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import { stub } from "@std/testing/mock";
+import { libc } from "../../ffi/libc.ts";
+import { getHub, GreenletExit, sleep, spawn, Timeout } from "../../mod.ts";
+import {
+  connect,
+  listen,
+  serve,
+  StopServe,
+  type TcpConn,
+} from "../../green/net.ts";
+import { assertNoFdLeak, countFds } from "../helpers/fds.ts";
+import { bytes, settled } from "./rig.ts";
+
+getHub();
+
+const LOCAL = { hostname: "127.0.0.1", port: 0 } as const;
+
+async function echo(conn: TcpConn): Promise<void> {
+  const p = new Uint8Array(64);
+  for (let n; (n = await conn.read(p)) !== null;) {
+    await conn.write(p.subarray(0, n));
+  }
+}
+
+/** Ends of a pass, until `done`. */
+async function until(done: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !done(); i++) await sleep(1);
+  assert(done(), "it never came to pass");
+}
+
+Deno.test("serve() handles each connection and resolves when the listener is closed", async () => {
+  await assertNoFdLeak(async () => {
+    const listener = listen(LOCAL);
+    const server = spawn(() => serve(listener, echo));
+    const clients = [];
+    for (let i = 0; i < 20; i++) {
+      clients.push(await connect({ port: listener.addr.port }));
+    }
+    await Promise.all(clients.map(async (client, i) => {
+      await client.write(new Uint8Array([i]));
+      const p = new Uint8Array(4);
+      assertEquals(await client.read(p), 1);
+      assertEquals(p[0], i);
+    }));
+    listener.close();
+    assertEquals(await server.wait(), undefined);
+    // Those that run go on.
+    await clients[0]!.write(bytes("x"));
+    assertEquals(await clients[0]!.read(new Uint8Array(1)), 1);
+    for (const client of clients) {
+      await client.closeWrite();
+      assertEquals(await client.read(new Uint8Array(1)), null);
+      client.close();
+    }
+  });
+});
+
+Deno.test("serve() on a closed listener resolves", async () => {
+  const listener = listen(LOCAL);
+  listener.close();
+  await serve(listener, echo);
+  assertEquals(listener.fileno(), -1);
+});
+
+Deno.test("serve() accepts no connection over the limit", async () => {
+  using listener = listen(LOCAL);
+  const running: TcpConn[] = [];
+  let most = 0;
+  const server = spawn(() =>
+    serve(listener, async (conn) => {
+      running.push(conn);
+      most = Math.max(most, running.length);
+      await conn.read(new Uint8Array(1));
+      running.splice(running.indexOf(conn), 1);
+    }, { concurrency: 2 })
+  );
+  const before = countFds();
+  const clients: TcpConn[] = [];
+  for (let i = 0; i < 5; i++) {
+    clients.push(await connect({ port: listener.addr.port }));
+  }
+  await until(() => running.length === 2);
+  await sleep(5);
+  // Five clients and two accepted: the third is still in the kernel.
+  assertEquals(countFds(), before + 7);
+  for (const client of clients) {
+    client.close();
+    await sleep(1);
+  }
+  await until(() => running.length === 0);
+  assertEquals(most, 2);
+  listener.close();
+  await server.wait();
+});
+
+Deno.test("serve() resolves when a handler throws StopServe, at the limit too", async () => {
+  for (const concurrency of [1, 10]) {
+    using listener = listen(LOCAL);
+    const server = spawn(() =>
+      serve(listener, async (conn) => {
+        await conn.read(new Uint8Array(1));
+        throw new StopServe();
+      }, { concurrency })
+    );
+    using client = await connect({ port: listener.addr.port });
+    await client.write(bytes("x"));
+    assertEquals(await server.wait(), undefined);
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    assert(listener.fileno() >= 0);
+  }
+  assertEquals(getHub().getReaders(), []);
+});
+
+Deno.test("serve() gives errors to onError, closes the connection and goes on", async () => {
+  using listener = listen(LOCAL);
+  const seen: unknown[] = [];
+  const errors = [new Error("one"), new Timeout(null), new GreenletExit()];
+  let next = 0;
+  const server = spawn(() =>
+    serve(listener, (conn) => {
+      if (next < errors.length) throw errors[next++];
+      return echo(conn);
+    }, {
+      onError(error, conn) {
+        seen.push(error, conn.remoteAddr.port);
+      },
+    })
+  );
+  const ports = [];
+  for (const _ of errors) {
+    using client = await connect({ port: listener.addr.port });
+    ports.push(client.localAddr.port);
+    assertEquals(await client.read(new Uint8Array(1)), null);
+  }
+  using client = await connect({ port: listener.addr.port });
+  await client.write(bytes("x"));
+  assertEquals(await client.read(new Uint8Array(1)), 1);
+  // A killed handler is no error.
+  assertEquals(seen, [errors[0], ports[0], errors[1], ports[1]]);
+  listener.close();
+  await server.wait();
+});
+
+Deno.test("serve() reports a handler's error once on stderr by default", async () => {
+  using listener = listen(LOCAL);
+  using output = stub(console, "error");
+  const server = spawn(() =>
+    serve(listener, () => {
+      throw new Error("handler broke");
+    })
+  );
+  using client = await connect({ port: listener.addr.port });
+  assertEquals(await client.read(new Uint8Array(1)), null);
+  await sleep(1);
+  assertEquals(output.calls.length, 1);
+  const [message, error] = output.calls[0]!.args;
+  assert(String(message).includes(`127.0.0.1:${client.localAddr.port}`));
+  assertEquals((error as Error).message, "handler broke");
+  listener.close();
+  await server.wait();
+});
+
+Deno.test("serve() rejects with what onError throws, now or later", async () => {
+  for (const later of [false, true]) {
+    using listener = listen(LOCAL);
+    const failure = new Error("onError broke");
+    const server = spawn(() =>
+      serve(listener, () => {
+        throw new Error("handler broke");
+      }, {
+        onError: () => {
+          if (later) return Promise.reject(failure);
+          throw failure;
+        },
+      })
+    );
+    const ended = settled(server.wait());
+    using client = await connect({ port: listener.addr.port });
+    assertStrictEquals(await ended as Error, failure);
+    assertEquals(await client.read(new Uint8Array(1)), null);
+  }
+});
+
+Deno.test("kill() of serve leaves handlers and listener alone", async () => {
+  using listener = listen(LOCAL);
+  const server = spawn(() => serve(listener, echo));
+  using client = await connect({ port: listener.addr.port });
+  await client.write(bytes("a"));
+  await client.read(new Uint8Array(1));
+  await server.kill();
+  await assertRejects(() => server.wait(), GreenletExit);
+  await client.write(bytes("b"));
+  assertEquals(await client.read(new Uint8Array(1)), 1);
+  using other = await connect({ port: listener.addr.port });
+  using accepted = await listener.accept();
+  assertEquals(accepted.remoteAddr.port, other.localAddr.port);
+  await client.closeWrite();
+  assertEquals(await client.read(new Uint8Array(1)), null);
+});
+
+Deno.test("kill() of serve at the limit leaves nothing behind", async () => {
+  using listener = listen(LOCAL);
+  const server = spawn(() => serve(listener, echo, { concurrency: 1 }));
+  using client = await connect({ port: listener.addr.port });
+  await client.write(bytes("a"));
+  await client.read(new Uint8Array(1));
+  await server.kill();
+  await client.closeWrite();
+  assertEquals(await client.read(new Uint8Array(1)), null);
+  assertEquals(getHub().getReaders(), []);
+  assertEquals(getHub().getTimersCount(), 0);
+});
+
+Deno.test("serve() waits out a lack of descriptors", async () => {
+  using listener = listen(LOCAL);
+  const server = spawn(() => serve(listener, echo));
+  using first = await connect({ port: listener.addr.port });
+  await first.write(bytes("1"));
+  await first.read(new Uint8Array(1));
+  // The process's limit is lowered to what is open, and one more.
+  const limit = new BigUint64Array(2);
+  const lib = Deno.dlopen("libc.so.6", {
+    getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+    setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  });
+  const NOFILE = 7;
+  lib.symbols.getrlimit(NOFILE, limit);
+  // The lowest number that is free: a dup takes it.
+  const free = libc().fcntl(0, 0, 0);
+  libc().close(free);
+  lib.symbols.setrlimit(
+    NOFILE,
+    new BigUint64Array([BigInt(free + 1), limit[1]!]),
+  );
+  let second: TcpConn;
+  try {
+    second = await connect({ port: listener.addr.port });
+    await second.write(bytes("2"));
+    await sleep(30);
+    assert(!server.dead, "serve ended for a lack of descriptors");
+    // Others are served meanwhile.
+    await first.write(bytes("1"));
+    assertEquals(await first.read(new Uint8Array(1)), 1);
+  } finally {
+    lib.symbols.setrlimit(NOFILE, limit);
+  }
+  assertEquals(await second.read(new Uint8Array(1)), 1);
+  second.close();
+  listener.close();
+  await server.wait();
+  lib.close();
+});
+
+Deno.test("serve() checks its arguments by rejections", async () => {
+  using listener = listen(LOCAL);
+  await assertRejects(() => serve({} as never, echo), TypeError);
+  await assertRejects(() => serve(listener, 1 as never), TypeError);
+  await assertRejects(
+    () => serve(listener, echo, { concurrency: 0 }),
+    RangeError,
+  );
+  await assertRejects(
+    () => serve(listener, echo, { concurrency: "5" as never }),
+    TypeError,
+  );
+  await assertRejects(
+    () => serve(listener, echo, { onError: 1 as never }),
+    TypeError,
+  );
+});
+
+Deno.test("serve() names the handler in messages about its greenthreads", async () => {
+  using listener = listen(LOCAL);
+  let message = "";
+  const server = spawn(() =>
+    serve(listener, async function chatter(conn) {
+      const first = spawn(() => conn.read(new Uint8Array(1)));
+      await sleep(1);
+      await conn.read(new Uint8Array(1)).catch((e) => message = e.message);
+      await first.kill();
+    })
+  );
+  using client = await connect({ port: listener.addr.port });
+  assertEquals(await client.read(new Uint8Array(1)), null);
+  assert(message.includes("(chatter)"), message);
+  listener.close();
+  await server.wait();
+});

@@ -1,0 +1,260 @@
+/**
+ * The shape of Deno's own: assignable, as the type checker sees it, and code
+ * written for `Deno.Conn` gives the same on both.
+ */
+
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { getHub } from "../../mod.ts";
+import {
+  connect,
+  type DatagramConn,
+  listen,
+  type listenDatagram,
+  type TcpConn,
+  type TcpListener,
+  type UnixConn,
+  type UnixListener,
+} from "../../green/net.ts";
+import {
+  bytes,
+  pattern,
+  readAll,
+  tcpPair,
+  temporaryPath,
+  text,
+} from "./rig.ts";
+
+getHub();
+
+/** Compiles only if A can stand for B. */
+type Assignable<A extends B, B> = A;
+
+/** Checked by `deno check`: these lines are the test. */
+export type Shapes = [
+  Assignable<TcpConn, Deno.Conn>,
+  Assignable<TcpConn, Deno.TcpConn>,
+  Assignable<UnixConn, Deno.Conn>,
+  Assignable<UnixConn, Deno.UnixConn>,
+  Assignable<TcpListener, Deno.Listener>,
+  Assignable<TcpListener, Deno.TcpListener>,
+  Assignable<UnixListener, Deno.UnixListener>,
+  Assignable<DatagramConn, Deno.DatagramConn>,
+  Assignable<typeof connect, (o: Deno.ConnectOptions) => Promise<Deno.TcpConn>>,
+  Assignable<
+    typeof connect,
+    (o: Deno.UnixConnectOptions) => Promise<Deno.UnixConn>
+  >,
+  Assignable<
+    typeof listen,
+    (o: Deno.TcpListenOptions & { transport?: "tcp" }) => Deno.TcpListener
+  >,
+  Assignable<
+    typeof listen,
+    (o: Deno.UnixListenOptions & { transport: "unix" }) => Deno.UnixListener
+  >,
+  Assignable<
+    typeof listenDatagram,
+    (o: Deno.UdpListenOptions & { transport: "udp" }) => Deno.DatagramConn
+  >,
+];
+
+/** What the code below is written against. */
+interface Net {
+  connect(options: Deno.ConnectOptions): Promise<Deno.TcpConn>;
+  listen(options: Deno.TcpListenOptions): Deno.TcpListener;
+}
+
+const BOTH: [string, Net][] = [["Deno's", Deno], ["green", {
+  connect,
+  listen,
+}]];
+const LOCAL = { hostname: "127.0.0.1", port: 0 };
+
+async function pairOf(net: Net): Promise<[Deno.TcpConn, Deno.TcpConn]> {
+  const listener = net.listen(LOCAL);
+  const accepting = listener.accept();
+  const client = await net.connect({ port: listener.addr.port });
+  const server = await accepting;
+  listener.close();
+  return [client, server];
+}
+
+/** A line reader over any connection. */
+async function* lines(conn: Deno.Conn): AsyncGenerator<string> {
+  let rest = "";
+  const decoded = conn.readable.pipeThrough(new TextDecoderStream());
+  for await (const chunk of decoded) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop()!;
+    yield* parts;
+  }
+  if (rest !== "") yield rest;
+}
+
+for (const [whose, net] of BOTH) {
+  Deno.test(`a line reader over readable runs on ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    const sending = (async () => {
+      for (const part of ["one\ntw", "o\n", "\nthree\nfour"]) {
+        await a.write(bytes(part));
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      a.close();
+    })();
+    const got = [];
+    for await (const line of lines(b)) got.push(line);
+    await sending;
+    assertEquals(got, ["one", "two", "", "three", "four"]);
+  });
+
+  Deno.test(`pipeTo echoes on ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    const data = pattern(1_000_000);
+    const echo = b.readable.pipeTo(b.writable);
+    const reading = readAll(a);
+    const writer = a.writable.getWriter();
+    for (let at = 0; at < data.length; at += 100_000) {
+      await writer.write(data.subarray(at, at + 100_000));
+    }
+    writer.releaseLock();
+    await a.closeWrite();
+    assertEquals((await reading).length, data.length);
+    await echo;
+    a.close();
+  });
+
+  Deno.test(`pipeTo joins two connections of ${whose} sockets`, async () => {
+    const [client, front] = await pairOf(net);
+    const [back, server] = await pairOf(net);
+    const there = front.readable.pipeTo(back.writable);
+    const data = pattern(500_000);
+    const got = new Response(server.readable).bytes();
+    const writer = client.writable.getWriter();
+    await writer.write(data);
+    await writer.close();
+    assertEquals(await got, data);
+    await there;
+    for (const conn of [front, server]) {
+      try {
+        conn.close();
+      } catch {
+        // Deno's complain of a second close.
+      }
+    }
+  });
+
+  Deno.test(`for await over a listener and using run on ${whose} sockets`, async () => {
+    let served = 0;
+    const listener = net.listen(LOCAL);
+    const serving = (async () => {
+      for await (const conn of listener) {
+        using open = conn;
+        const p = new Uint8Array(8);
+        const n = await open.read(p);
+        await open.write(p.subarray(0, n!));
+        served++;
+      }
+    })();
+    for (let i = 0; i < 3; i++) {
+      using conn = await net.connect({ port: listener.addr.port });
+      await conn.write(bytes("ab"));
+      assertEquals(text(await readAll(conn)), "ab");
+    }
+    listener.close();
+    await serving;
+    assertEquals(served, 3);
+  });
+
+  Deno.test(`a BYOB reader runs on ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    await a.write(bytes("hello"));
+    const reader = b.readable.getReader({ mode: "byob" });
+    const first = await reader.read(new Uint8Array(3));
+    assertEquals([text(first.value!), first.done], ["hel", false]);
+    const second = await reader.read(new Uint8Array(8));
+    assertEquals(text(second.value!), "lo");
+    a.close();
+    const last = await reader.read(new Uint8Array(8));
+    assertEquals([last.done, last.value?.length], [true, 0]);
+  });
+
+  Deno.test(`the end of a stream closes ${whose} sockets`, async () => {
+    for (const how of ["writable", "cancel", "abort", "end"]) {
+      const [a, b] = await pairOf(net);
+      if (how === "writable") await a.writable.close();
+      else if (how === "cancel") await a.readable.cancel();
+      else if (how === "abort") await a.writable.abort();
+      else {
+        await b.closeWrite();
+        assertEquals(await new Response(a.readable).text(), "");
+      }
+      // A close, seen from outside: the peer's end, and nothing more works.
+      assertEquals(await b.read(new Uint8Array(1)), null, how);
+      await assertRejects(() => a.write(bytes("x")), Error, undefined, how);
+      b.close();
+    }
+  });
+
+  Deno.test(`close() breaks a pending read of readable off on ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    const reading = a.readable.getReader().read();
+    const rejected = assertRejects(() => reading);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    a.close();
+    await rejected;
+    b.close();
+  });
+
+  Deno.test(`a small protocol runs on ${whose} sockets`, async () => {
+    const listener = net.listen(LOCAL);
+    const serving = (async () => {
+      const conn = await listener.accept();
+      const encoder = new TextEncoder();
+      for await (const line of lines(conn)) {
+        if (line === "quit") break;
+        await conn.write(encoder.encode(`${line.length}\n`));
+      }
+      try {
+        conn.close();
+      } catch {
+        // Deno's may be closed by the end of the stream.
+      }
+    })();
+    const conn = await net.connect({ port: listener.addr.port });
+    const answers = lines(conn);
+    for (const word of ["a", "bcd", ""]) {
+      await conn.write(bytes(word + "\n"));
+      assertEquals((await answers.next()).value, String(word.length));
+    }
+    await conn.write(bytes("quit\n"));
+    await serving;
+    assertEquals((await answers.next()).done, true);
+    listener.close();
+  });
+}
+
+Deno.test("readable and writable are made once", async () => {
+  const [a, b] = await tcpPair();
+  const { readable, writable } = a;
+  assertStrictEquals(a.readable, readable);
+  assertStrictEquals(a.writable, writable);
+  a.close();
+  b.close();
+});
+
+Deno.test("writes to writable finish before the end of readable closes", async () => {
+  const path = temporaryPath();
+  using listener = listen({ transport: "unix", path });
+  const client = await connect({ transport: "unix", path });
+  const server = await listener.accept();
+  const data = pattern(2_000_000);
+  // Nobody reads yet: the write is under way when the end of file comes.
+  const writing = server.write(data);
+  const ended = new Response(server.readable).text();
+  await client.closeWrite();
+  assertEquals(await ended, "");
+  assertEquals(await readAll(client), data);
+  assertEquals(await writing, data.length);
+  assertEquals(server.fileno(), -1);
+  client.close();
+});
