@@ -6,8 +6,7 @@
  * or a child that inherited it can write to it; the hub wakes as for any other.
  */
 
-import { notifyClose } from "../../mod.ts";
-import { check, reading } from "./c.ts";
+import { asyncIO, notifyClose, systemCall } from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
@@ -22,7 +21,10 @@ const EFD_CLOEXEC = 0o2000000;
 /** A counter in the kernel. */
 export class EventFd implements Disposable {
   readonly #count = new BigUint64Array(1);
-  #fd = check(libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd");
+  #fd = systemCall(
+    () => libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+    "eventfd",
+  );
 
   /** The descriptor, for whoever shall write 8 bytes to it; -1 once closed. */
   fileno(): number {
@@ -32,12 +34,13 @@ export class EventFd implements Disposable {
   /** Add to the counter. */
   post(count = 1n): void {
     const value = new BigUint64Array([count]);
-    check(libc.write(this.#fd, value, 8n), "write");
+    systemCall(() => libc.write(this.#fd, value, 8n), "write");
   }
 
   /** Wait until the counter is not 0, and set it to 0: what it was. */
   async take(): Promise<bigint> {
-    await reading(this.#fd, () => libc.read(this.#fd, this.#count, 8n));
+    const call = () => libc.read(this.#fd, this.#count, 8n);
+    await asyncIO(this, { read: true }, call);
     return this.#count[0]!;
   }
 

@@ -8,8 +8,8 @@
  * it was reported, so what was put in it before then has to be looked for.
  */
 
-import { notifyClose, readiness } from "../../mod.ts";
-import { attempt, check, cString } from "./c.ts";
+import { notifyClose, readiness, systemCall, tryIO } from "../../mod.ts";
+import { cString } from "./c.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   inotify_init1: { parameters: ["i32"], result: "i32" },
@@ -44,7 +44,10 @@ export interface TreeEvent {
 /** A folder and everything below it. */
 export class Tree implements Disposable {
   readonly #folders = new Map<number, string>();
-  #fd = check(libc.inotify_init1(IN_NONBLOCK_CLOEXEC), "inotify_init1");
+  #fd = systemCall(
+    () => libc.inotify_init1(IN_NONBLOCK_CLOEXEC),
+    "inotify_init1",
+  );
 
   /** Watch from now on. */
   constructor(root: string) {
@@ -61,7 +64,7 @@ export class Tree implements Disposable {
     const buffer = new DataView(new ArrayBuffer(65_536));
     const size = BigInt(buffer.byteLength);
     for await (const _ of readiness(this, { read: true })) {
-      const got = attempt(() => libc.read(this.#fd, buffer, size), "read");
+      const got = tryIO(() => libc.read(this.#fd, buffer, size), "read");
       for (let at = 0; at < (got ?? 0);) {
         // struct inotify_event { int wd; uint32_t mask, cookie, len; char name[]; }
         const length = buffer.getUint32(at + 12, true);
@@ -106,8 +109,11 @@ export class Tree implements Disposable {
   *#watch(folder: string): Generator<TreeEvent, void> {
     let entries: Deno.DirEntry[];
     try {
-      const wd = libc.inotify_add_watch(this.#fd, cString(folder), MASK);
-      this.#folders.set(check(wd, "inotify_add_watch"), folder);
+      const wd = systemCall(
+        () => libc.inotify_add_watch(this.#fd, cString(folder), MASK),
+        "inotify_add_watch",
+      );
+      this.#folders.set(wd, folder);
       entries = [...Deno.readDirSync(folder)];
     } catch (error) {
       // Gone again: its removal is on its way.

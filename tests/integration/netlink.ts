@@ -9,8 +9,14 @@
  * once, as ENOBUFS: then ask for everything anew.
  */
 
-import { notifyClose, readiness, SystemError } from "../../mod.ts";
-import { attempt, check, reading } from "./c.ts";
+import {
+  asyncIO,
+  notifyClose,
+  readiness,
+  systemCall,
+  SystemError,
+  tryIO,
+} from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -45,14 +51,16 @@ export interface RouteMessage {
   readonly attributes: ReadonlyMap<number, Uint8Array>;
 }
 
+const RECV = { read: true, syscall: "recv" } as const;
+
 /** How long the fixed part is: struct ifinfomsg or struct ifaddrmsg. */
 const headerSize = (type: number) => type < RTM_NEWADDR ? 16 : 8;
 
 /** A netlink socket for routing, member of these groups. */
 export class RouteSocket implements Disposable {
   readonly #buffer = new Uint8Array(65_536);
-  #fd = check(
-    libc.socket(AF_NETLINK, SOCK_RAW_NONBLOCK_CLOEXEC, NETLINK_ROUTE),
+  #fd = systemCall(
+    () => libc.socket(AF_NETLINK, SOCK_RAW_NONBLOCK_CLOEXEC, NETLINK_ROUTE),
     "socket",
   );
 
@@ -60,7 +68,10 @@ export class RouteSocket implements Disposable {
     // struct sockaddr_nl { sa_family_t family; short pad; u32 pid, groups; }
     const address = new Uint32Array([AF_NETLINK, 0, groups]);
     try {
-      check(libc.bind(this.#fd, address, address.byteLength), "bind");
+      systemCall(
+        () => libc.bind(this.#fd, address, address.byteLength),
+        "bind",
+      );
     } catch (error) {
       libc.close(this.#fd);
       throw error;
@@ -86,10 +97,10 @@ export class RouteSocket implements Disposable {
     view.setUint16(6, flags | NLM_F_REQUEST, true);
     message.set(payload, 16);
     const size = BigInt(message.length);
-    check(libc.send(this.#fd, message, size, 0), "send");
+    systemCall(() => libc.send(this.#fd, message, size, 0), "send");
     const answer: RouteMessage[] = [];
     for (;;) {
-      const got = await reading(this.#fd, () => this.#receive(), "recv");
+      const got = await asyncIO(this, RECV, () => this.#receive());
       for (const one of split(this.#buffer.slice(0, got))) {
         if (one.type === NLMSG_DONE) return answer;
         if (one.type !== NLMSG_ERROR) answer.push(one);
@@ -105,7 +116,7 @@ export class RouteSocket implements Disposable {
   /** What happens in the groups, until the socket is disposed of. */
   async *changes(): AsyncGenerator<RouteMessage, void> {
     for await (const _ of readiness(this, { read: true })) {
-      const got = attempt(() => this.#receive(), "recv");
+      const got = tryIO(() => this.#receive(), "recv");
       if (got !== null) yield* split(this.#buffer.slice(0, got));
     }
   }

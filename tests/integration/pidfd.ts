@@ -6,8 +6,7 @@
  * not for its number, a number that is handed out anew cannot mislead it.
  */
 
-import { trampoline } from "../../mod.ts";
-import { check } from "./c.ts";
+import { systemCall, trampoline } from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   // long syscall(long number, ...): the C library has no name for these two.
@@ -45,8 +44,10 @@ export class Process implements Disposable {
    * @throws {SystemError} ESRCH if there is none.
    */
   constructor(readonly pid: number) {
-    const opened = libc.pidfd_open(SYS_pidfd_open, BigInt(pid), 0n);
-    this.#fd = check(opened, "pidfd_open");
+    this.#fd = systemCall(
+      () => libc.pidfd_open(SYS_pidfd_open, BigInt(pid), 0n),
+      "pidfd_open",
+    );
   }
 
   /** Wait until it has ended. */
@@ -57,23 +58,21 @@ export class Process implements Disposable {
   /** Send a signal to it, and never to another one of the same number. */
   send(signo: number): void {
     const fd = BigInt(this.#fd);
-    check(
+    systemCall(() =>
       libc.pidfd_send_signal(
         SYS_pidfd_send_signal,
         fd,
         BigInt(signo),
         null,
         0n,
-      ),
-      "pidfd_send_signal",
-    );
+      ), "pidfd_send_signal");
   }
 
   /** A child of ours that nobody else reaps: its exit code, or minus a signal. */
   reap(): number {
     // siginfo_t: si_code at 8, si_status at 24
     const info = new Int32Array(32);
-    check(libc.waitid(P_PIDFD, this.#fd, info, WEXITED), "waitid");
+    systemCall(() => libc.waitid(P_PIDFD, this.#fd, info, WEXITED), "waitid");
     return info[2] === CLD_EXITED ? info[6]! : -info[6]!;
   }
 

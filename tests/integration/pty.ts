@@ -9,8 +9,8 @@
  * and then the terminal opened by name, which makes it the controlling one.
  */
 
-import { notifyClose, SystemError } from "../../mod.ts";
-import { check, cString, reading, writing } from "./c.ts";
+import { asyncIO, notifyClose, systemCall, SystemError } from "../../mod.ts";
+import { cString } from "./c.ts";
 import { Process } from "./pidfd.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
@@ -64,12 +64,12 @@ export class Terminal implements Disposable {
   /** Start `argv[0]`, looked for in PATH, with just this environment. */
   constructor(argv: readonly string[], env: Record<string, string> = {}) {
     const flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
-    this.#fd = check(libc.posix_openpt(flags), "posix_openpt");
+    this.#fd = systemCall(() => libc.posix_openpt(flags), "posix_openpt");
     try {
-      check(libc.grantpt(this.#fd), "grantpt");
-      check(libc.unlockpt(this.#fd), "unlockpt");
+      systemCall(() => libc.grantpt(this.#fd), "grantpt");
+      systemCall(() => libc.unlockpt(this.#fd), "unlockpt");
       const tty = new Uint8Array(64);
-      check(-libc.ptsname_r(this.#fd, tty, 64n), "ptsname_r");
+      systemCall(() => -libc.ptsname_r(this.#fd, tty, 64n), "ptsname_r");
       this.process = new Process(spawnOn(tty, argv, env));
     } catch (error) {
       libc.close(this.#fd);
@@ -81,8 +81,9 @@ export class Terminal implements Disposable {
   async type(text: string): Promise<void> {
     let rest = new TextEncoder().encode(text);
     while (rest.length > 0) {
-      const sent = await writing(
+      const sent = await asyncIO(
         this.#fd,
+        { write: true },
         () => libc.write(this.#fd, rest, BigInt(rest.length)),
       );
       rest = rest.subarray(sent);
@@ -103,8 +104,9 @@ export class Terminal implements Disposable {
         this.#unread = this.#unread.slice(end);
         return seen;
       }
-      const got = await reading(
+      const got = await asyncIO(
         this.#fd,
+        { read: true },
         () => libc.read(this.#fd, this.#buffer, 4096n),
       );
       const bytes = this.#buffer.subarray(0, got);

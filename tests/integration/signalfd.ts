@@ -13,8 +13,7 @@
  * thread that asks.)
  */
 
-import { readiness } from "../../mod.ts";
-import { attempt, check } from "./c.ts";
+import { readiness, systemCall, tryIO } from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   sigemptyset: { parameters: ["buffer"], result: "i32" },
@@ -44,12 +43,15 @@ export async function* signals(
   const mask = new Uint8Array(128); // sigset_t
   libc.sigemptyset(mask);
   for (const signo of numbers) libc.sigaddset(mask, signo);
-  const fd = check(libc.signalfd(-1, mask, SFD_NONBLOCK_CLOEXEC), "signalfd");
+  const fd = systemCall(
+    () => libc.signalfd(-1, mask, SFD_NONBLOCK_CLOEXEC),
+    "signalfd",
+  );
   const info = new DataView(new ArrayBuffer(SIGINFO_SIZE));
   const size = BigInt(SIGINFO_SIZE);
   try {
     for await (const _ of readiness(fd, { read: true })) {
-      if (attempt(() => libc.read(fd, info, size), "read") === null) continue;
+      if (tryIO(() => libc.read(fd, info, size), "read") === null) continue;
       yield {
         signo: info.getUint32(0, true),
         pid: info.getUint32(12, true),

@@ -6,8 +6,7 @@
  * somebody sets the clock.
  */
 
-import { readiness } from "../../mod.ts";
-import { attempt, check } from "./c.ts";
+import { readiness, systemCall, tryIO } from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" },
@@ -34,21 +33,23 @@ export async function* moments(
   start: Date,
   interval: number,
 ): AsyncGenerator<number, void> {
-  const fd = check(
-    libc.timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK_CLOEXEC),
+  const fd = systemCall(
+    () => libc.timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK_CLOEXEC),
     "timerfd_create",
   );
   try {
     const flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
     // struct itimerspec { struct timespec it_interval, it_value; }
-    const spec = [...timespec(interval), ...timespec(start.getTime())];
-    check(
-      libc.timerfd_settime(fd, flags, new BigInt64Array(spec), null),
+    const spec = new BigInt64Array(
+      [...timespec(interval), ...timespec(start.getTime())],
+    );
+    systemCall(
+      () => libc.timerfd_settime(fd, flags, spec, null),
       "timerfd_settime",
     );
     const passed = new BigUint64Array(1);
     for await (const _ of readiness(fd, { read: true })) {
-      const got = attempt(() => libc.read(fd, passed, 8n), "read");
+      const got = tryIO(() => libc.read(fd, passed, 8n), "read");
       if (got !== null) yield Number(passed[0]);
     }
   } finally {

@@ -9,8 +9,7 @@
  * wait as well.
  */
 
-import { notifyClose } from "../../mod.ts";
-import { check, reading, writing } from "./c.ts";
+import { asyncIO, notifyClose, systemCall } from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -28,8 +27,8 @@ const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o2004000;
 
 /** A datagram socket; one with a path can be sent to. */
 export class UnixDatagram implements Disposable {
-  #fd = check(
-    libc.socket(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0),
+  #fd = systemCall(
+    () => libc.socket(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0),
     "socket",
   );
 
@@ -37,7 +36,7 @@ export class UnixDatagram implements Disposable {
     if (path === undefined) return;
     const address = addressOf(path);
     try {
-      check(libc.bind(this.#fd, address, address.length), "bind");
+      systemCall(() => libc.bind(this.#fd, address, address.length), "bind");
     } catch (error) {
       libc.close(this.#fd);
       throw error;
@@ -49,7 +48,11 @@ export class UnixDatagram implements Disposable {
     const buffer = new Uint8Array(65_536);
     const size = BigInt(buffer.length);
     const call = () => libc.recv(this.#fd, buffer, size, 0);
-    const got = await reading(this.#fd, call, "recv");
+    const got = await asyncIO(
+      this.#fd,
+      { read: true, syscall: "recv" },
+      call,
+    );
     return new TextDecoder().decode(buffer.subarray(0, got));
   }
 
@@ -59,7 +62,7 @@ export class UnixDatagram implements Disposable {
     const size = BigInt(message.length);
     const to = addressOf(path);
     const call = () => libc.sendto(this.#fd, message, size, 0, to, to.length);
-    await writing(this.#fd, call, "sendto");
+    await asyncIO(this.#fd, { write: true, syscall: "sendto" }, call);
   }
 
   [Symbol.dispose](): void {
