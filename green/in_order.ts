@@ -97,10 +97,11 @@ export class InOrder {
   /** Wait for the next place that is over; null: there is and will be none. */
   async next(): Promise<Place | null> {
     for (;;) {
-      if (!this.#open && this.#pending <= this.#ready.getting) return null;
+      if (!this.#open && this.#pending === 0) return null;
       const place = await this.#ready.get();
       if (place === null || this.#pending === 0) continue;
       this.#pending--;
+      this.#dismiss();
       return place;
     }
   }
@@ -117,12 +118,10 @@ export class InOrder {
     }
   }
 
-  /** Have those look again who wait for more than there will be. */
+  /** Have all look again who wait, if there is nothing to wait for. */
   #dismiss(): void {
-    if (this.#open) return;
-    for (let spare = this.#ready.getting - this.#pending; spare > 0; spare--) {
-      this.#ready.tryPut(null);
-    }
+    if (this.#open || this.#pending > 0) return;
+    while (this.#ready.getting > 0) this.#ready.tryPut(null);
   }
 }
 

@@ -118,9 +118,7 @@ export class GreenPool {
     fn: (...args: A) => unknown,
     ...args: A
   ): Promise<void> {
-    return this.#spawn(fn as AnyFunction, args, false) as Promise<
-      unknown
-    > as Promise<void>;
+    return this.#spawn(fn as AnyFunction, args, false).then(nothing);
   }
 
   /**
@@ -312,6 +310,8 @@ export class GreenPool {
     if (this.#idle) this.#idlers.grantAll(undefined);
   }
 }
+
+function nothing(): void {}
 
 /** A link: one function for all members. */
 function freeSlot(_gt: unknown, ended: () => void): void {
