@@ -12,6 +12,7 @@
  */
 
 import type { AioPoll } from "../ffi/aio.ts";
+import { monotonic } from "../ffi/clock.ts";
 import { LoopEvent, type LoopTimer } from "./deno_loop.ts";
 import type { Parking } from "./parking.ts";
 import type { Poller } from "./poller.ts";
@@ -25,7 +26,12 @@ export type MakeAio = (eventfd: number) => Pick<
 /** A word that takes longer than this, ms, was not given. */
 const LONG_AGO = 5;
 
-/** See the module. */
+/**
+ * See the module. What need not be done between a wake-up and the greenthread
+ * it is for is put off: completions are reaped before the next request, a timer
+ * that fires too early is set again then, and the hold on the process is
+ * given up when MAINLOOP leaves.
+ */
 export class AioParking implements Parking {
   readonly name = "aio";
   readonly #poller: Poller;
@@ -34,6 +40,11 @@ export class AioParking implements Parking {
   readonly #aio: ReturnType<MakeAio>;
   /** The descriptor that is being polled; -1 for none. */
   #armed = -1;
+  #reapable = false;
+  #held = false;
+  /** When the park is over, and when the timer fires; monotonic ms. */
+  #deadline = Infinity;
+  #alarm = Infinity;
   #doubt = false;
   #since = 0;
   #broken = false;
@@ -59,58 +70,87 @@ export class AioParking implements Parking {
   }
 
   park(timeout: number | null): Promise<void> {
-    const fd = this.#poller.fd!;
-    if (this.#armed !== fd) {
-      try {
-        this.#aio.arm(fd);
-        this.#armed = fd;
-      } catch {
-        this.#broken = true;
-      }
-    }
-    if (this.#broken) return Promise.resolve();
+    if (!this.#arm()) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#release = resolve;
-    this.#timer.call(timeout, this.#doubt ? this.#inDoubt : this.#end);
-    this.#event.ref();
+    const now = monotonic();
+    this.#deadline = timeout === null ? Infinity : now + timeout;
+    if (this.#alarm <= now || this.#alarm > this.#deadline) this.#setAlarm(now);
+    if (!this.#held) {
+      this.#held = true;
+      this.#event.ref();
+    }
     return promise;
   }
 
   wake(): void {
-    if (this.#release !== null) this.#end();
+    this.#end();
+  }
+
+  rest(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#event.unref();
   }
 
   missed(): void {
     if (this.#armed < 0) return;
     this.#doubt = true;
-    this.#since = performance.now();
+    this.#since = monotonic();
   }
 
   close(): null {
     this.wake();
+    this.#timer.call(null, null);
     this.#aio.close();
     this.#event.close();
     return null;
   }
 
-  #announced(): void {
-    this.#armed = -1;
-    this.#doubt = false;
-    this.#aio.reap();
-    if (this.#release !== null) this.#end();
+  /** Ask the kernel for a word, unless it still owes us one. */
+  #arm(): boolean {
+    const fd = this.#poller.fd!;
+    if (this.#armed === fd) return true;
+    try {
+      if (this.#reapable) this.#aio.reap();
+      this.#aio.arm(fd);
+    } catch {
+      this.#broken = true;
+      return false;
+    }
+    this.#reapable = false;
+    this.#armed = fd;
+    return true;
   }
 
-  /** What should have been announced long ago was not. */
-  readonly #inDoubt = (): void => {
-    this.#broken = performance.now() - this.#since >= LONG_AGO;
+  #announced(): void {
+    this.#armed = -1;
+    this.#reapable = true;
+    this.#doubt = false;
     this.#end();
+  }
+
+  #setAlarm(now: number): void {
+    this.#alarm = this.#deadline;
+    const ms = this.#deadline === Infinity ? null : this.#deadline - now;
+    this.#timer.call(ms, this.#onAlarm);
+  }
+
+  readonly #onAlarm = (): void => {
+    const now = monotonic();
+    this.#alarm = Infinity;
+    if (this.#release === null) return;
+    if (now < this.#deadline) this.#setAlarm(now);
+    else {
+      // What should have been announced long ago was not.
+      if (this.#doubt) this.#broken = now - this.#since >= LONG_AGO;
+      this.#end();
+    }
   };
 
-  readonly #end = (): void => {
+  #end(): void {
     const release = this.#release;
     this.#release = null;
-    this.#timer.call(null, null);
-    this.#event.unref();
     release?.();
-  };
+  }
 }

@@ -42,6 +42,7 @@ export class Fairness {
   #looked = 0;
   #io = false;
   #activeUntil = 0;
+  #fresh = true;
 
   /**
    * @param timer A timer of Deno's loop, or null if there is none.
@@ -54,7 +55,10 @@ export class Fairness {
 
   /** Deno's loop has really waited: all its rights are served. */
   restart(): void {
-    this.#sliceStart = this.#turnStart = this.#looked = performance.now();
+    // The clock is read at the next step that looks at it: right after a
+    // park somebody waits to be resumed.
+    this.#fresh = true;
+    this.#left = 3;
   }
 
   /** Deno's loop had one turn. */
@@ -66,6 +70,7 @@ export class Fairness {
   step(): boolean {
     if (--this.#left > 0) return false;
     const now = performance.now();
+    if (this.#fresh) this.#begin(now);
     // Long steps are looked at one by one, lest many of them add up.
     this.#steps = now - this.#looked > SLICE
       ? 1
@@ -98,7 +103,12 @@ export class Fairness {
       for (let turn = 0; turn < TURNS; turn++) await macrotask();
     } else await this.#timer.wait(PAUSE);
     for (let turn = 0; turn < AFTER; turn++) await macrotask();
-    this.restart();
+    this.#begin(performance.now());
     this.#activeUntil = this.#turnStart + ACTIVE;
+  }
+
+  #begin(now: number): void {
+    this.#fresh = false;
+    this.#sliceStart = this.#turnStart = this.#looked = now;
   }
 }

@@ -808,6 +808,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     this.#batchAt = 0;
     this.#queue = rest;
     const stopped = this.#stopping;
+    this.#parking.rest?.();
     this.#running = false;
     this.#stopping = false;
     this.#settled = false;

@@ -22,6 +22,8 @@ export interface Parking {
   wake(): void;
   /** Give everything back; null unless a call is under way to wait for. */
   close(): Promise<void> | null;
+  /** MAINLOOP has left: do not keep the process alive any longer. */
+  rest?(): void;
   /** The sweep after a park that ran out of time found something. */
   missed?(): void;
   /** It missed a wake-up and is not to be relied on any more. */
