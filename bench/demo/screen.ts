@@ -190,10 +190,15 @@ export class Screen implements Disposable {
     ];
     if (url !== null) {
       lines.push(
-        line("fetch", "from Deno.serve", counted(stage.fetches, "answer")),
+        line(
+          "fetch",
+          `Deno.serve, ${RHYTHM.fetch} ms apart`,
+          counted(stage.fetches, "answer"),
+        ),
       );
     }
-    return [`  ${this.#bold(hub.name)} ${this.#dim(what + left)}`, ...lines];
+    const title = `  ${this.#bold(hub.name)} ${this.#dim(what + left)}`;
+    return [title.trimEnd(), ...lines];
   }
 
   #bold(text: string): string {

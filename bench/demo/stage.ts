@@ -37,7 +37,7 @@ const QUIET_PART = 0.25;
 /** How often progress is shown and sampled, ms. */
 const FRAME = 100;
 /** The sources' own rhythm, ms. */
-export const RHYTHM = { timer: 100, files: 50, pipe: 25 } as const;
+export const RHYTHM = { timer: 100, files: 50, pipe: 25, fetch: 5 } as const;
 
 /** What a hub achieved. */
 export interface Score {
@@ -192,7 +192,7 @@ export class Stage implements Seen {
     return 100 * (cpuTime() - cpu) / (performance.now() - started);
   }
 
-  /** Ask Deno.serve again and again; returns what ends that. */
+  /** Ask Deno.serve, pause, ask again; returns what ends that. */
   #fetch(): () => Promise<void> {
     const { url } = this.options;
     if (url === null) return () => Promise.resolve();
@@ -202,6 +202,7 @@ export class Stage implements Seen {
         const response = await fetch(url);
         await response.text();
         if (response.ok) this.fetches++;
+        await new Promise((resolve) => setTimeout(resolve, RHYTHM.fetch));
       }
     })();
     return () => {
