@@ -140,13 +140,12 @@ greenTest(
     assertEquals(pool.running, 0);
     await pool.waitAll();
 
-    let member: GreenThread | undefined;
+    await sleep();
     await pool.spawnN(() => ran = true);
     // The hub ends it before it starts.
-    void getHub().abort();
-    await sleep();
+    await getHub().abort({ wait: true });
     await pool.waitAll();
-    assertEquals(member, undefined);
+    assert(!ran);
     assertEquals(counts(pool), [0, 1, 0]);
   },
 );
@@ -309,11 +308,11 @@ greenTest(
     const pool = new GreenPool(1);
     const ends: Promise<unknown>[] = [];
     getHub().scheduleCallGlobal(0, () => {
-      ends.push(pool.spawn(() => "ran").then((gt) => gt.wait()));
+      ends.push(pool.spawn(() => "ran"));
       ends.push(failure(pool.spawn(() => "not")));
     });
     await settle();
-    assertEquals(await ends[0], "ran");
+    assertEquals(await (await ends[0] as GreenThread).wait(), "ran");
     assert(await ends[1] instanceof HubError);
     assertEquals(counts(pool), [0, 1, 0]);
   },
