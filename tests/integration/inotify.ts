@@ -51,7 +51,12 @@ export class Tree implements Disposable {
 
   /** Watch from now on. */
   constructor(root: string) {
-    for (const _ of this.#watch(root));
+    try {
+      for (const _ of this.#watch(root));
+    } catch (error) {
+      libc.close(this.#fd);
+      throw error;
+    }
   }
 
   /** The descriptor; -1 once closed. */

@@ -1,7 +1,7 @@
 /** A file tree that changes under its watcher. */
 
-import { assertEquals } from "@std/assert";
-import { sleep, spawn } from "../../mod.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { sleep, spawn, SystemError } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
 import { assertIdle, load } from "./support.ts";
@@ -54,3 +54,10 @@ testWith(
     assertIdle();
   },
 );
+
+testWith(NEEDS, "Tree says that there is no such folder", async () => {
+  await assertNoFdLeak(() => {
+    const error = assertThrows(() => new Tree("/no/such/folder"), SystemError);
+    assertEquals(error.code, "ENOENT");
+  });
+});

@@ -70,7 +70,10 @@ export class Connection implements Disposable {
     this.#conn = conn;
   }
 
-  /** Connect as `conninfo` says: `host=/run/postgresql dbname=postgres`. */
+  /**
+   * Connect as `conninfo` says: `host=/run/postgresql dbname=postgres`. Each
+   * step of it (there are several, and more with TLS) may take `timeout` ms.
+   */
   static async open(conninfo: string, timeout = 10_000): Promise<Connection> {
     const self = new Connection(pq.PQconnectStart(cString(conninfo)));
     try {
@@ -94,7 +97,12 @@ export class Connection implements Disposable {
     return this.#conn === null ? -1 : pq.PQsocket(this.#conn);
   }
 
-  /** Run SQL; the rows of its last statement, every value as text. */
+  /**
+   * Run SQL: the rows of its last statement, every value as text.
+   *
+   * To break it off and keep the connection, `cancel` it. One that was broken
+   * off by a kill or a `Timeout` leaves an answer on the way: close it then.
+   */
   async query(sql: string): Promise<string[][]> {
     if (pq.PQsendQuery(this.#conn, cString(sql)) === 0) throw this.#error();
     for (let left; (left = pq.PQflush(this.#conn)) !== 0;) {

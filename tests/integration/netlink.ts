@@ -83,7 +83,7 @@ export class RouteSocket implements Disposable {
     return this.#fd;
   }
 
-  /** Ask, and wait for the whole answer. */
+  /** Ask, and wait for the whole answer. One request at a time. */
   async request(
     type: number,
     flags: number,

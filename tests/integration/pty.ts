@@ -150,19 +150,15 @@ function spawnOn(
   libc.posix_spawn_file_actions_addopen(actions, 0, tty, O_RDWR, 0);
   libc.posix_spawn_file_actions_adddup2(actions, 0, 1);
   libc.posix_spawn_file_actions_adddup2(actions, 0, 2);
-  const args = new StringArray(argv);
-  const vars = new StringArray(
-    Object.entries(env).map(([k, v]) => `${k}=${v}`),
-  );
+  const variables = Object.entries(env).map(([key, s]) => `${key}=${s}`);
   const pid = new Int32Array(1);
-  const path = cString(argv[0]!);
   const error = libc.posix_spawnp(
     pid,
-    path,
+    cString(argv[0]!),
     actions,
     attributes,
-    args.pointers,
-    vars.pointers,
+    stringArray(argv),
+    stringArray(variables),
   );
   libc.posix_spawnattr_destroy(attributes);
   libc.posix_spawn_file_actions_destroy(actions);
@@ -170,18 +166,21 @@ function spawnOn(
   return pid[0]!;
 }
 
-/** A `char *const []`: an address keeps nothing alive, so it holds the strings. */
-class StringArray {
-  readonly strings: readonly Uint8Array<ArrayBuffer>[];
-  readonly pointers: BigUint64Array<ArrayBuffer>;
-
-  constructor(texts: readonly string[]) {
-    this.strings = texts.map(cString);
-    this.pointers = new BigUint64Array(texts.length + 1);
-    for (const [i, string] of this.strings.entries()) {
-      this.pointers[i] = Deno.UnsafePointer.value(
-        Deno.UnsafePointer.of(string),
-      );
-    }
+/**
+ * A `char *const []`: addresses, NULL, and behind them the strings themselves.
+ * In one buffer, since an address keeps nothing alive.
+ */
+function stringArray(texts: readonly string[]): Uint8Array<ArrayBuffer> {
+  const strings = new TextEncoder().encode(texts.map((s) => `${s}\0`).join(""));
+  const table = 8 * (texts.length + 1);
+  const array = new Uint8Array(table + strings.length);
+  const base = Deno.UnsafePointer.value(Deno.UnsafePointer.of(array));
+  array.set(strings, table);
+  const pointers = new BigUint64Array(array.buffer, 0, texts.length);
+  let at = table;
+  for (let i = 0; i < texts.length; i++) {
+    pointers[i] = base + BigInt(at);
+    at = array.indexOf(0, at) + 1;
   }
+  return array;
 }

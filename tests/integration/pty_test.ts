@@ -4,12 +4,12 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { IOClosed, sleep, spawn, SystemError } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
-import { Process } from "./pidfd.ts";
 import { assertIdle, load } from "./support.ts";
 
 const recipe = await load(import("./pty.ts"));
 const NEEDS = ["Linux", recipe !== null] as const;
 const { Terminal } = recipe ?? {} as never;
+const { Process } = await load(import("./pidfd.ts")) ?? {} as never;
 
 testWith(
   NEEDS,
@@ -21,6 +21,9 @@ testWith(
         PS1: "ready> ",
         TERM: "dumb",
       });
+      await terminal.expect(/ready> /);
+      await terminal.type('echo "$TERM:$UNSET:$PS1"\r');
+      await terminal.expect(/\ndumb::ready> \r\n/);
       await terminal.expect(/ready> /);
       await terminal.type("tty\r");
       await terminal.expect(/\/dev\/pts\/\d+\r\n/);
