@@ -203,7 +203,12 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     }
     this.name = poller.name ?? new.target.name;
     this.#poller = poller;
-    this.#clock = checkedClock(options.clock ?? (() => performance.now()));
+    try {
+      this.#clock = checkedClock(options.clock ?? (() => performance.now()));
+    } catch (error) {
+      poller.close();
+      throw error;
+    }
     this.#table = new ListenerTable(poller);
     this.#briefWait = new BriefWait(poller, options.briefWait);
     this.#timer = makeLoopTimer();

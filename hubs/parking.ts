@@ -13,6 +13,10 @@ import type { Poller } from "./poller.ts";
 /** The name of a way to park, as `hub.statistics()` gives it. */
 export type ParkingName = "aio" | "uring" | "thread" | "poller" | "none";
 
+/** The first and the longest wait of whoever cannot be woken, ms. */
+const SHORTEST = 1;
+const LONGEST = 16;
+
 /** One way to park. */
 export interface Parking {
   readonly name: ParkingName;
@@ -53,11 +57,17 @@ export class PollerParking implements Parking {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#release = resolve;
     // Still under way only if it could not be woken.
-    this.#underWay ??= this.#poller.park!(timeout).then(
+    this.#underWay ??= this.#poller.park!(this.#limit(timeout)).then(
       this.#ended,
       this.#ended,
     );
     return promise;
+  }
+
+  /** One that cannot be woken is asked for short waits only. */
+  #limit(timeout: number | null): number | null {
+    if (this.#poller.wake !== undefined) return timeout;
+    return Math.min(timeout ?? LONGEST, LONGEST);
   }
 
   wake(): void {
@@ -76,9 +86,6 @@ export class PollerParking implements Parking {
     this.#release = null;
   };
 }
-
-const SHORTEST = 1;
-const LONGEST = 16;
 
 /**
  * No way to park: sweep again after a while, a longer one each time nothing

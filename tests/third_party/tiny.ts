@@ -14,7 +14,8 @@ const POLLHUP = 16;
 const POLLNVAL = 32;
 const EBADF = 9;
 
-class TinyPoller implements Poller {
+/** The three methods over poll(2). */
+export class TinyPoller implements Poller {
   readonly #watched = new Map<number, number>();
 
   watch(fd: number, interest: number): void {

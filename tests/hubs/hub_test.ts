@@ -1,0 +1,387 @@
+/**
+ * BaseHub over pollers made for the test: what it makes of one that is odd,
+ * slow or broken, and what its constructor takes.
+ */
+
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import {
+  BaseHub,
+  getHub,
+  type Poller,
+  type Report,
+  sleep,
+  spawn,
+  trampoline,
+  useHub,
+} from "../../mod.ts";
+import * as epolls from "../../hubs/epolls.ts";
+import * as poll from "../../hubs/poll.ts";
+import * as selects from "../../hubs/selects.ts";
+import { failure, never, within } from "../../hubs/conformance/rig.ts";
+import { hubTest } from "./hub_test_case.ts";
+
+/** Readiness by hand: what is in `ready` is reported, masked by the interest. */
+class Manual implements Poller {
+  readonly watched = new Map<number, number>();
+  readonly ready = new Map<number, number>();
+  closed = 0;
+
+  watch(fd: number, interest: number): void {
+    if (interest === 0) this.watched.delete(fd);
+    else this.watched.set(fd, interest);
+  }
+
+  sweep(report: Report): number {
+    for (const [fd, bits] of this.ready) report(fd, bits);
+    return this.ready.size;
+  }
+
+  close(): void {
+    this.closed++;
+  }
+}
+
+/** Use a hub over a poller. */
+function useMade<P extends Poller>(poller: P): P {
+  class Made extends BaseHub {
+    constructor() {
+      super(poller);
+    }
+  }
+  useHub(Made);
+  return poller;
+}
+
+hubTest("new BaseHub() wants the three methods of a poller", () => {
+  const whole: Poller = new Manual();
+  for (const missing of ["watch", "sweep", "close"]) {
+    const part = { watch: whole.watch, sweep: whole.sweep, close: whole.close };
+    Reflect.deleteProperty(part, missing);
+    assertThrows(() => new BaseHub(part as Poller), TypeError, missing);
+  }
+  assertThrows(() => new BaseHub(null as unknown as Poller), TypeError);
+});
+
+hubTest(
+  "new BaseHub() takes its name from the poller, else from the class",
+  async () => {
+    class Named extends Manual {
+      readonly name = "by hand";
+    }
+    class Manually extends BaseHub {
+      constructor() {
+        super(new Manual());
+      }
+    }
+    for (
+      const [hub, name] of [
+        [new BaseHub(new Named()), "by hand"],
+        [new Manually(), "Manually"],
+      ] as const
+    ) {
+      assertEquals(hub.name, name);
+      await hub.close();
+    }
+  },
+);
+
+for (const [name, module] of Object.entries({ epolls, poll, selects })) {
+  hubTest(`new Hub({ clock }) of ${name} takes a clock`, async () => {
+    const hub = new module.Hub({ clock: () => 42 });
+    assertEquals(hub.clock(), 42);
+    await hub.close();
+    assertThrows(() => new module.Hub({ clock: 5 as never }), TypeError);
+    const plain = new module.Hub();
+    assert(Math.abs(plain.clock() - plain.clock()) < 1000);
+    await plain.close();
+  });
+}
+
+hubTest(
+  "a poller that reports what nobody asked for is told to forget it",
+  async (rig) => {
+    const poller = useMade(new Manual());
+    const hub = getHub();
+    const calls: number[] = [];
+    hub.add(1, 5, (fd) => calls.push(fd), never);
+    poller.ready.set(77, 3);
+    poller.ready.set(5, 3);
+    poller.watched.set(77, 1);
+    await rig.passes(3);
+    assert(calls.length >= 2);
+    assertEquals(poller.watched.has(77), false);
+    assertEquals(poller.watched.get(5), 1);
+  },
+);
+
+hubTest(
+  "a poller that reports BAD: EBADF for reader and writer, once",
+  async (rig) => {
+    const poller = useMade(new Manual());
+    const hub = getHub();
+    const lost: string[] = [];
+    const note = (error: Error): unknown =>
+      lost.push((error as Error & { code: string }).code);
+    hub.add(1, 5, never, note);
+    hub.add(2, 5, never, note);
+    poller.ready.set(5, 4);
+    await rig.passes(3);
+    assertEquals(lost, ["EBADF", "EBADF"]);
+    assertEquals(poller.watched.size, 0);
+    rig.assertIdle();
+  },
+);
+
+hubTest(
+  "a poller that refuses a descriptor leaves nothing in the hub",
+  async (rig) => {
+    const refusal = new Error("refused");
+    const poller = useMade(new Manual());
+    poller.watch = (_fd, interest) => {
+      if (interest !== 0) throw refusal;
+    };
+    const hub = getHub();
+    for (let i = 0; i < 2; i++) {
+      assertStrictEquals(
+        assertThrows(() => hub.add(1, 5, never, never)),
+        refusal,
+      );
+      const error = await failure(
+        trampoline(5, { read: true, timeout: 60_000 }),
+      );
+      assertStrictEquals(error, refusal);
+    }
+    rig.assertIdle();
+    await sleep(1);
+  },
+);
+
+hubTest(
+  "a poller whose sweep throws fails its waiters and is reported",
+  async (rig) => {
+    const poller = useMade(new Manual());
+    const broken = new Error("sweep failed");
+    const gt = spawn(() => failure(trampoline(5, { read: true })));
+    await sleep();
+    poller.sweep = () => {
+      throw broken;
+    };
+    assertStrictEquals(await within(5000, gt.wait()), broken);
+    poller.sweep = () => 0;
+    // The next switch starts MAINLOOP again.
+    await within(5000, sleep(1));
+    assertMatch(rig.takeReports().join(), /sweep failed/);
+    rig.assertIdle();
+  },
+);
+
+hubTest(
+  "a poller that is called by its hub is never re-entered",
+  async (rig) => {
+    let inside = 0;
+    class Careful extends Manual {
+      override watch(fd: number, interest: number): void {
+        assertEquals(inside, 0, "watch() during sweep()");
+        super.watch(fd, interest);
+      }
+      override sweep(report: Report): number {
+        inside++;
+        try {
+          return super.sweep(report);
+        } finally {
+          inside--;
+        }
+      }
+    }
+    const poller = useMade(new Careful());
+    const hub = getHub();
+    for (const fd of [5, 6, 7]) {
+      const listener = hub.add(1, fd, () => {
+        hub.remove(listener);
+        hub.remove(hub.add(1, fd + 10, never, never));
+      }, never);
+      poller.ready.set(fd, 3);
+    }
+    hub.add(1, 8, never, () => {});
+    poller.ready.set(8, 4);
+    await rig.passes(4);
+    rig.assertIdle();
+  },
+);
+
+hubTest(
+  "close() closes the poller once, after its park has ended",
+  async () => {
+    const order: string[] = [];
+    let ended = Promise.withResolvers<void>();
+    class Slow extends Manual {
+      async park(): Promise<void> {
+        order.push("park");
+        await ended.promise;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        order.push("ended");
+        ended = Promise.withResolvers<void>();
+      }
+      wake(): void {
+        order.push("wake");
+        ended.resolve();
+      }
+      override close(): void {
+        order.push("close");
+      }
+    }
+    useMade(new Slow());
+    const hub = getHub();
+    hub.add(1, 5, never, never);
+    while (!order.includes("park")) {
+      await new Promise((go) => setTimeout(go, 1));
+    }
+    assertEquals(hub.statistics().parking, "poller");
+    await Promise.all([hub.close(), hub.close()]);
+    const once = order.filter((what, i) => what !== order[i - 1]);
+    assertEquals(once, ["park", "wake", "ended", "close"]);
+  },
+);
+
+hubTest("a poller whose park rejects is no reason to end", async (rig) => {
+  class Rejecting extends Manual {
+    parks = 0;
+    async park(): Promise<void> {
+      this.parks++;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      throw new Error("park failed");
+    }
+  }
+  const poller = useMade(new Rejecting());
+  const gt = spawn(() => trampoline(5, { read: true }));
+  while (poller.parks < 3) await new Promise((go) => setTimeout(go, 1));
+  poller.ready.set(5, 1);
+  assertEquals(await within(5000, gt.wait()), 5);
+  rig.takeReports();
+});
+
+hubTest("a poller without wake() is asked for short waits only", async () => {
+  const asked: (number | null)[] = [];
+  class Deaf extends Manual {
+    async park(timeout: number | null): Promise<void> {
+      asked.push(timeout);
+      await new Promise((resolve) => setTimeout(resolve, timeout ?? 60_000));
+    }
+  }
+  useMade(new Deaf());
+  getHub().add(1, 5, never, never);
+  while (asked.length < 3) await new Promise((go) => setTimeout(go, 1));
+  await within(5000, sleep(1));
+  assert(asked.every((timeout) => timeout !== null && timeout <= 20));
+});
+
+hubTest(
+  "park() is given the time until the next timer, never less",
+  async () => {
+    const asked: (number | null)[] = [];
+    class Listening extends Manual {
+      #end: (() => void) | null = null;
+      park(timeout: number | null): Promise<void> {
+        asked.push(timeout);
+        return new Promise((resolve) => this.#end = resolve);
+      }
+      wake(): void {
+        this.#end?.();
+      }
+    }
+    useMade(new Listening());
+    const hub = getHub();
+    let now = 100;
+    hub.clock = () => now;
+    let fired = 0;
+    hub.scheduleCallGlobal(7.25, () => fired++);
+    while (asked.length === 0) await new Promise((go) => setTimeout(go, 1));
+    assertEquals(asked[0], 7.25);
+    now = 107.25;
+    hub.clock = () => now;
+    while (fired === 0) await new Promise((go) => setTimeout(go, 1));
+    assertEquals(fired, 1);
+  },
+);
+
+hubTest("one park at a time, whatever happens meanwhile", async (rig) => {
+  let underWay = 0;
+  let most = 0;
+  class Counting extends Manual {
+    #end: (() => void) | null = null;
+    async park(timeout: number | null): Promise<void> {
+      most = Math.max(most, ++underWay);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeout ?? 1000);
+        this.#end = () => {
+          clearTimeout(timer);
+          // It takes a while to come back.
+          setTimeout(resolve, 2);
+        };
+      });
+      underWay--;
+    }
+    wake(): void {
+      this.#end?.();
+    }
+  }
+  useMade(new Counting());
+  for (let i = 0; i < 20; i++) {
+    const gt = spawn(() => sleep(i % 3));
+    await new Promise((go) => setTimeout(go, i % 4));
+    getHub().scheduleCallGlobal(1, () => {});
+    await gt.wait();
+  }
+  assertEquals(most, 1);
+  rig.takeReports();
+});
+
+hubTest("getTimers() lists live timers, soonest first", async () => {
+  const hub = getHub();
+  hub.clock = () => 100;
+  const named = (name: string) => ({ [name]: () => {} })[name]!;
+  const far = hub.scheduleCallGlobal(500, named("far"));
+  const near = hub.scheduleCallGlobal(5, named("near"));
+  const zero = hub.scheduleCallGlobal(0, named("zero"));
+  hub.scheduleCallGlobal(7, named("gone")).cancel();
+  assertEquals(hub.getTimers(), [zero, near, far]);
+  assertMatch(String(near), /^Timer\(105\.000, near\)/);
+  await sleep();
+  far.cancel();
+  near.cancel();
+  assertEquals(hub.getTimers(), []);
+});
+
+hubTest("a listener's text says direction, descriptor and who", (rig) => {
+  const [reader] = rig.pipe();
+  const listener = getHub().add(1, reader, never, never);
+  assertEquals(
+    String(listener),
+    `FdListener(read, fd ${reader}, GreenThread 0 (main))`,
+  );
+  getHub().remove(listener);
+  assertMatch(String(listener), /spent/);
+});
+
+hubTest("two hubs at once: listeners stay with theirs", async (rig) => {
+  const first = getHub();
+  const second = new (first.constructor as new () => BaseHub)();
+  const [reader, writer] = rig.pipe();
+  const got = Promise.withResolvers<number>();
+  second.add(1, reader, (fd) => {
+    rig.read(fd);
+    got.resolve(fd);
+  }, never);
+  rig.write(writer);
+  assertEquals(await within(5000, got.promise), reader);
+  assertEquals(first.getReaders(), []);
+  await second.close();
+  assertInstanceOf(first, BaseHub);
+});
