@@ -1,0 +1,370 @@
+/** Timeout, withTimeout and waitFor. */
+
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import {
+  getHub,
+  GreenletExit,
+  HubError,
+  kill,
+  sleep,
+  spawn,
+  Timeout,
+  waitFor,
+  withTimeout,
+} from "../../mod.ts";
+import { failure, never } from "../../hubs/conformance/rig.ts";
+import { greenTest, settle, StoppedClock } from "./helpers.ts";
+
+/** A function to pass to those that want one, which waits for long. */
+const long = () => sleep(60_000);
+
+greenTest(
+  "Timeout strikes where its greenthread waits, with itself",
+  async () => {
+    const clock = new StoppedClock();
+    let limit: Timeout | undefined;
+    const gt = spawn(async () => {
+      using timeout = limit = new Timeout(10);
+      assert(timeout.pending);
+      await long();
+    });
+    const ended = failure(gt.wait());
+    await settle();
+    await clock.advance(9);
+    assert(!gt.dead);
+    await clock.advance(1);
+    assertStrictEquals(await ended, limit);
+    assert(!limit!.pending);
+    assertEquals([limit!.message, limit!.name], ["10 ms", "Timeout"]);
+  },
+);
+
+greenTest("Timeout without a limit never strikes, and has no timer", () => {
+  for (const ms of [null, undefined]) {
+    using timeout = new Timeout(ms);
+    assertEquals([timeout.pending, timeout.message], [false, ""]);
+    assertEquals(getHub().getTimersCount(), 0);
+  }
+});
+
+greenTest("Timeout is cancelled at the end of its block", async () => {
+  const clock = new StoppedClock();
+  const gt = spawn(async () => {
+    {
+      using timeout = new Timeout(10);
+      assert(timeout.pending);
+    }
+    assertEquals(getHub().getTimersCount(), 0);
+    await sleep(20);
+    return "undisturbed";
+  });
+  await settle();
+  await clock.advance(20);
+  assertEquals(await gt.wait(), "undisturbed");
+});
+
+greenTest("Timeout throws a given error, or one of a given class", async () => {
+  const mine = new RangeError("mine");
+  for (const error of [mine, RangeError]) {
+    const clock = new StoppedClock();
+    const gt = spawn(async () => {
+      using timeout = new Timeout(10, error);
+      assert(timeout.pending);
+      await long();
+    });
+    const ended = failure(gt.wait());
+    await settle();
+    await clock.advance(10);
+    const thrown = await ended;
+    if (error === mine) assertStrictEquals(thrown, mine);
+    else assert(thrown instanceof RangeError);
+  }
+});
+
+greenTest("Timeout() refuses what is no time or no error", () => {
+  assertThrows(() => new Timeout(NaN), RangeError);
+  assertThrows(() => new Timeout("1" as unknown as number), TypeError);
+  for (const bad of [true, false, "x", {}, Date]) {
+    assertThrows(() => new Timeout(5, bad as unknown as Error), TypeError);
+  }
+});
+
+greenTest(
+  "Timeout can be used again, but not while it is pending",
+  async () => {
+    const clock = new StoppedClock();
+    const gt = spawn(async () => {
+      const timeout = new Timeout(10);
+      assertThrows(() => timeout.start(), HubError);
+      const first = await failure(long());
+      assertStrictEquals(first, timeout);
+      timeout.start();
+      assert(timeout.pending);
+      assertStrictEquals(await failure(long()), timeout);
+      timeout.start();
+      timeout.cancel();
+      timeout.cancel();
+      assert(!timeout.pending);
+    });
+    await settle();
+    await clock.advance(10);
+    await clock.advance(10);
+    await gt.wait();
+  },
+);
+
+greenTest(
+  "Timeout: of nested ones the earlier strikes, and the outer goes on",
+  async () => {
+    const clock = new StoppedClock();
+    const order: string[] = [];
+    const gt = spawn(async () => {
+      using outer = new Timeout(20);
+      try {
+        using inner = new Timeout(10);
+        const error = await failure(long());
+        order.push(error === inner ? "inner" : "?");
+      } finally {
+        assert(outer.pending);
+      }
+      order.push((await failure(long())) === outer ? "outer" : "?");
+    });
+    await settle();
+    await clock.advance(10);
+    await clock.advance(10);
+    await gt.wait();
+    assertEquals(order, ["inner", "outer"]);
+  },
+);
+
+greenTest("Timeout does not bother who has ended", async () => {
+  const clock = new StoppedClock();
+  await spawn(() => void new Timeout(10)).wait();
+  assertEquals(getHub().getTimersCount(), 1);
+  await clock.advance(10);
+  assertEquals(getHub().getTimersCount(), 0);
+});
+
+greenTest("Timeout in a timer's callback strikes nobody", async () => {
+  const clock = new StoppedClock();
+  getHub().scheduleCallGlobal(0, () => void new Timeout(5));
+  await settle();
+  const gt = spawn(() => sleep(10));
+  await settle();
+  await clock.advance(10);
+  await gt.wait();
+});
+
+greenTest("Timeout interrupts a loop of sleep(0)", async () => {
+  const clock = new StoppedClock();
+  const gt = spawn(async () => {
+    using timeout = new Timeout(10);
+    assert(timeout.pending);
+    for (;;) await sleep();
+  });
+  const ended = failure(gt.wait());
+  await settle();
+  await clock.advance(10);
+  assert(await ended instanceof Timeout);
+});
+
+greenTest(
+  "Timeout in an ordinary await strikes at the next wait of its block",
+  async () => {
+    const clock = new StoppedClock();
+    const outside = Promise.withResolvers<void>();
+    const steps: string[] = [];
+    const gt = spawn(async () => {
+      using timeout = new Timeout(10);
+      assert(timeout.pending);
+      await outside.promise;
+      steps.push("awaited");
+      await sleep();
+      never();
+    });
+    const ended = failure(gt.wait());
+    await settle();
+    await clock.advance(10);
+    outside.resolve();
+    assert(await ended instanceof Timeout);
+    assertEquals(steps, ["awaited"]);
+  },
+);
+
+greenTest(
+  "Timeout that expired in an ordinary await does not strike after its block",
+  async () => {
+    const clock = new StoppedClock();
+    const outside = Promise.withResolvers<void>();
+    const gt = spawn(async () => {
+      {
+        using timeout = new Timeout(10, RangeError);
+        assert(timeout.pending);
+        await outside.promise;
+      }
+      await sleep();
+      return "undisturbed";
+    });
+    await settle();
+    await clock.advance(10);
+    outside.resolve();
+    assertEquals(await gt.wait(), "undisturbed");
+  },
+);
+
+greenTest("Timeout in an ordinary await does not displace a kill", async () => {
+  const clock = new StoppedClock();
+  const outside = Promise.withResolvers<void>();
+  const gt = spawn(async () => {
+    {
+      using timeout = new Timeout(10);
+      assert(timeout.pending);
+      await outside.promise;
+    }
+    await sleep();
+  });
+  await settle();
+  await kill(gt);
+  await clock.advance(10);
+  outside.resolve();
+  assert(await failure(gt.wait()) instanceof GreenletExit);
+});
+
+greenTest(
+  "withTimeout() resolves to what the function does, in time",
+  async () => {
+    assertEquals(await withTimeout(60_000, () => Promise.resolve(7)), 7);
+    assertEquals(await withTimeout(null, () => 8), 8);
+    assertEquals(getHub().getTimersCount(), 0);
+  },
+);
+
+greenTest(
+  "withTimeout() throws, or resolves to timeoutValue, at expiry",
+  async () => {
+    assert(await failure(withTimeout(1, long)) instanceof Timeout);
+    const options = { timeoutValue: "late" };
+    assertEquals(await withTimeout(1, long, options), "late");
+    assertEquals(
+      await withTimeout(0, long, { timeoutValue: undefined }),
+      undefined,
+    );
+    const error = new RangeError("late");
+    assertStrictEquals(await failure(withTimeout(1, long, { error })), error);
+    assert(
+      await failure(withTimeout(1, long, { error: RangeError })) instanceof
+        RangeError,
+    );
+    assertEquals(await withTimeout(1, long, { error, ...options }), "late");
+  },
+);
+
+greenTest(
+  "withTimeout() passes on errors and timeouts that are not its own",
+  async () => {
+    const clock = new StoppedClock();
+    const options = { timeoutValue: "inner" };
+    const error = new Error("mine");
+    const thrown = withTimeout(50, () => Promise.reject(error), options);
+    assertStrictEquals(await failure(thrown), error);
+    const foreign = withTimeout(50, () => {
+      throw new Timeout();
+    }, options);
+    assert(await failure(foreign) instanceof Timeout);
+
+    let outer: Timeout | undefined;
+    const gt = spawn(async () => {
+      using timeout = outer = new Timeout(5);
+      assert(timeout.pending);
+      return await withTimeout(50, long, options);
+    });
+    const ended = failure(gt.wait());
+    await settle();
+    await clock.advance(5);
+    assertStrictEquals(await ended, outer);
+  },
+);
+
+greenTest("withTimeout() refuses bad arguments by rejecting", async () => {
+  assert(await failure(withTimeout(NaN, long)) instanceof RangeError);
+  assert(
+    await failure(withTimeout(1, 7 as unknown as () => void)) instanceof
+      TypeError,
+  );
+  const error = "x" as unknown as Error;
+  assert(await failure(withTimeout(1, long, { error })) instanceof TypeError);
+});
+
+greenTest(
+  "waitFor() resolves to what the promise does, and takes any value",
+  async () => {
+    assertEquals(await waitFor(Promise.resolve(1)), 1);
+    assertEquals(await waitFor(2), 2);
+    assertEquals(await waitFor(null), null);
+    const thenable = { then: (resolve: (n: number) => void) => resolve(3) };
+    assertEquals(await waitFor(thenable as PromiseLike<number>), 3);
+    const error = new Error("rejected");
+    assertStrictEquals(await failure(waitFor(Promise.reject(error))), error);
+    const bad = {
+      get then(): never {
+        throw error;
+      },
+    };
+    assertStrictEquals(await failure(waitFor(bad)), error);
+  },
+);
+
+greenTest(
+  "waitFor() is left at once by a kill, and a late rejection harms nobody",
+  async () => {
+    const { promise, reject } = Promise.withResolvers<void>();
+    const gt = spawn(() => waitFor(promise));
+    await settle();
+    await kill(gt);
+    assert(gt.dead);
+    assert(await failure(gt.wait()) instanceof GreenletExit);
+    // Were it unhandled, the test would fail.
+    reject(new Error("too late"));
+    await new Promise((resolve) => setTimeout(resolve));
+  },
+);
+
+greenTest(
+  "waitFor() that could not begin does not leave a rejection unhandled",
+  async () => {
+    const { promise, reject } = Promise.withResolvers<void>();
+    const { signal } = new AbortController();
+    const bad = { timeout: NaN, signal };
+    assert(await failure(waitFor(promise, bad)) instanceof RangeError);
+    getHub().scheduleCallGlobal(0, () => void failure(waitFor(promise)));
+    await settle();
+    reject(new Error("too late"));
+    await new Promise((resolve) => setTimeout(resolve));
+  },
+);
+
+greenTest("waitFor(): a late result cannot end a later wait", async () => {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const gt = spawn(async () => {
+    await failure(waitFor(promise));
+    return await waitFor(
+      new Promise<string>((done) => setTimeout(done, 1, "own")),
+    );
+  });
+  await settle();
+  gt.throw(new Error("out"));
+  resolve("late");
+  assertEquals(await gt.wait(), "own");
+});
+
+greenTest("waitFor() lets others run", async () => {
+  const order: string[] = [];
+  spawn(() => order.push("other"));
+  await waitFor(Promise.resolve());
+  assertEquals(order, ["other"]);
+});
