@@ -6,7 +6,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { GreenletExit, sleep, spawn } from "../../mod.ts";
+import { GreenletExit, sleep, spawn, Timeout } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
 import { hasPostgres, startPostgres } from "./postgres_server.ts";
@@ -192,6 +192,25 @@ testWith(NEEDS, "libpq is left clean by a kill in mid-query", async () => {
     const end = assertRejects(() => query.wait(), GreenletExit);
     await query.kill();
     await end;
+  });
+  assertIdle();
+});
+
+testWith(NEEDS, "libpq gives up on a server that hangs, in time", async () => {
+  await using server = await startPostgres();
+  await assertNoFdLeak(async () => {
+    using db = await Connection.open(server.local);
+    const [[pid]] = await db.query("select pg_backend_pid()") as [[string]];
+    Deno.kill(Number(pid), "SIGSTOP");
+    try {
+      const query = spawn(async () => {
+        using _limit = new Timeout(20);
+        await db.query("select 'never'");
+      });
+      await assertRejects(() => query.wait(), Timeout, "20 ms");
+    } finally {
+      Deno.kill(Number(pid), "SIGCONT");
+    }
   });
   assertIdle();
 });
