@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { check } from "../ffi/errors.ts";
-import { libc } from "../ffi/libc.ts";
+import { libc, LIBC_PATHS } from "../ffi/libc.ts";
 import {
   asyncIO,
   getHub,
@@ -81,6 +81,32 @@ Deno.test("systemCall() knows errno in a program that used no hub yet", async ()
     { flags: ["--allow-ffi"] },
   );
   assertEquals(stdout, "EBADF\n", stderr);
+});
+
+Deno.test("systemCall() knows errno when only libc is granted", async () => {
+  const path = LIBC_PATHS.find((path) => {
+    try {
+      return Deno.statSync(path).isFile;
+    } catch {
+      return false;
+    }
+  });
+  const { stdout, stderr } = await runProgram(
+    `import { asyncIO, systemCall } from "${projectUrl("mod.ts")}";
+     const libc = Deno.dlopen("${path}", {
+       eventfd: { parameters: ["u32", "i32"], result: "i32" },
+       read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+     }).symbols;
+     const fd = systemCall(() => libc.eventfd(1, ${EFD_NONBLOCK}), "eventfd");
+     const value = new BigUint64Array(1);
+     const read = () => libc.read(fd, value, 8n);
+     console.log(await asyncIO(fd, { read: true }, read), value[0]);
+     await asyncIO(fd, { read: true, timeout: 1 }, read).catch((error) => {
+       console.log(error.name);
+     });`,
+    { flags: [`--allow-ffi=${path}`] },
+  );
+  assertEquals(stdout, "8 1n\nTimeout\n", stderr);
 });
 
 Deno.test("tryIO() is null on EAGAIN, also in MAINLOOP", async () => {
