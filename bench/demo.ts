@@ -49,8 +49,8 @@ class UsageError extends Error {}
  * Run the demo.
  *
  * @param args What stood on the command line; see `--help`.
- * @returns The exit code: 0, 1 if it could not run, 2 for wrong arguments, 130
- * after Ctrl-C.
+ * @returns The exit code: 0; 1 if it could not run; 2 for wrong arguments; 130
+ * after Ctrl-C, 143 after SIGTERM.
  */
 export async function main(args: readonly string[]): Promise<number> {
   try {
@@ -67,7 +67,10 @@ export async function main(args: readonly string[]): Promise<number> {
       return 2;
     }
     if (error instanceof HubError || error instanceof SystemError) {
-      console.error(`demo: ${error.message}`);
+      const hint = error instanceof SystemError && error.code === "EMFILE"
+        ? "; try fewer --connections"
+        : "";
+      console.error(`demo: ${error.message}${hint}`);
       return 1;
     }
     if (error instanceof Deno.errors.BrokenPipe) return 0;
@@ -123,7 +126,7 @@ function checkPlatform(): void {
   const { state } = Deno.permissions.querySync({ name: "ffi" });
   if (state !== "granted") {
     throw new HubError(
-      "Cannot open libc: FFI is not granted; run with --allow-ffi",
+      "Cannot open libc: FFI is not granted in full; run with --allow-ffi",
     );
   }
 }
@@ -132,9 +135,10 @@ async function show(options: Options): Promise<number> {
   const { hubs, connections, seconds } = options;
   const rows = hubs.map((name): Row => ({ name, score: null, missing: null }));
   const stop = new AbortController();
-  const interrupt = (): void => stop.abort();
+  const interrupt = (): void => stop.abort(130);
+  const terminate = (): void => stop.abort(143);
   Deno.addSignalListener("SIGINT", interrupt);
-  Deno.addSignalListener("SIGTERM", interrupt);
+  Deno.addSignalListener("SIGTERM", terminate);
   await using server = serve();
   using screen = new Screen(rows);
   try {
@@ -151,12 +155,14 @@ async function show(options: Options): Promise<number> {
       else await runOne(row, { connections, seconds, url, signal }, screen);
     }
     screen.summary();
-    if (signal.aborted) screen.print("  Interrupted; everything is closed.\n");
-    else if (rows.every(({ score }) => score === null)) return 1;
-    return signal.aborted ? 130 : 0;
+    if (signal.aborted) {
+      screen.print("  Interrupted; everything is closed.\n");
+      return signal.reason;
+    }
+    return rows.some(({ score }) => score !== null) ? 0 : 1;
   } finally {
     Deno.removeSignalListener("SIGINT", interrupt);
-    Deno.removeSignalListener("SIGTERM", interrupt);
+    Deno.removeSignalListener("SIGTERM", terminate);
   }
 }
 

@@ -70,8 +70,8 @@ export function errno(): number {
 
 /** Return the result of a call, or throw why it failed. */
 export function check(result: number, call: string): number {
-  if (result < 0) throw new SystemError(errno(), call);
-  return result;
+  if (result >= 0) return result;
+  throw new SystemError(errno(), call, `Cannot call ${call}`);
 }
 
 /** A string as C wants it. */

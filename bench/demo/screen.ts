@@ -11,6 +11,15 @@
 
 import { Beat } from "./beat.ts";
 import { MESSAGE_SIZE } from "./echo.ts";
+import {
+  bar,
+  counted,
+  milliseconds,
+  percent,
+  short,
+  sparkline,
+  whole,
+} from "./format.ts";
 import { RHYTHM, type Score, type Stage } from "./stage.ts";
 
 /** How a hub stands. */
@@ -24,8 +33,6 @@ export interface Row {
 
 const FEWEST_COLUMNS = 80;
 const FEWEST_ROWS = 20;
-const SPARKS = "▁▂▃▄▅▆▇█";
-const EIGHTHS = " ▏▎▍▌▋▊▉";
 
 const COLUMNS: readonly (readonly [title: string, width: number])[] = [
   ["hub", 8],
@@ -49,7 +56,6 @@ const LEGEND = [
 ];
 
 const CSI = "\x1b[";
-const number = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 /** Draws; or, without a terminal, prints. */
 export class Screen implements Disposable {
@@ -130,13 +136,13 @@ export class Screen implements Disposable {
     const { rate, wakes, parks, idleCpu, busyCpu, late, fetches } = score;
     const [hub, ...cells] = [
       name,
-      number.format(rate),
-      number.format(wakes),
-      number.format(parks),
+      whole(rate),
+      whole(wakes),
+      whole(parks),
       percent(idleCpu),
       percent(busyCpu),
       milliseconds(late),
-      fetches === null ? "–" : number.format(fetches),
+      fetches === null ? "–" : whole(fetches),
     ].map(pad);
     if (this.#barWidth > 0) {
       cells.splice(1, 0, this.#cyan(bar(rate / best, this.#barWidth)));
@@ -241,36 +247,4 @@ function pad(text: string, i: number): string {
 function line(name: string, how: string, count: string, more = ""): string {
   const text = `  ${name.padEnd(12)}${how.padEnd(25)}${count.padStart(17)}`;
   return more === "" ? text : `${text}  ${more}`;
-}
-
-function counted(n: number, what: string, plural = "s"): string {
-  return `${number.format(n)} ${what}${n === 1 ? "" : plural}`;
-}
-
-function percent(value: number): string {
-  return `${short(value)} %`;
-}
-
-function milliseconds(value: number): string {
-  return `${short(value)} ms`;
-}
-
-/** One decimal, and from ten on none. */
-function short(value: number): string {
-  return value.toFixed(value < 9.95 ? 1 : 0);
-}
-
-/** A part of 1 as a bar that knows eighths of a character. */
-function bar(part: number, width: number): string {
-  const eighths = Math.round(part * width * 8);
-  const full = "█".repeat(Math.floor(eighths / 8));
-  const rest = eighths % 8 === 0 ? "" : EIGHTHS[eighths % 8]!;
-  return (full + rest).padEnd(width);
-}
-
-/** The last `width` numbers as a line of little columns. */
-function sparkline(values: readonly number[], width: number): string {
-  const last = values.slice(-width);
-  const most = Math.max(1, ...last);
-  return last.map((v) => SPARKS[Math.floor(v / most * 7)]!).join("");
 }
