@@ -5,7 +5,9 @@
  *
  * The trap it guards: errno belongs to the thread, and whatever runs between a
  * call and the look at it (a garbage collection suffices) may change it. So the
- * call is made in here, and errno is read in the very next expression.
+ * call is made in here, and errno is read in the very next expression. Declare
+ * the result of such a function `i32` rather than `isize`: a `bigint` has to be
+ * allocated, and that alone may start a collection.
  *
  * @module
  */
@@ -100,14 +102,14 @@ export function tryIO(call: SystemCall, syscall: string): number | null {
  * const libc = Deno.dlopen("libc.so.6", {
  *   eventfd: { parameters: ["u32", "i32"], result: "i32" },
  *   eventfd_write: { parameters: ["i32", "u64"], result: "i32" },
- *   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+ *   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
  *   close: { parameters: ["i32"], result: "i32" },
  * });
  * const { eventfd, eventfd_write, read, close } = libc.symbols;
  * const fd = systemCall(() => eventfd(0, 0o4000), "eventfd"); // non-blocking
  * const value = new BigUint64Array(1);
  * spawn(() => eventfd_write(fd, 5n));
- * await asyncIO(fd, { read: true }, () => read(fd, value, 8n));
+ * await asyncIO(fd, { read: true }, () => read(fd, value, 8));
  * if (value[0] !== 5n) throw new Error(`${value[0]}`);
  * close(fd);
  * libc.close();

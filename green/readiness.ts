@@ -226,7 +226,7 @@ export function waitReady(
  *     parameters: ["i32", "i32", "buffer", "pointer"],
  *     result: "i32",
  *   },
- *   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+ *   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
  *   close: { parameters: ["i32"], result: "i32" },
  * });
  * const fd = libc.symbols.timerfd_create(1, 0); // CLOCK_MONOTONIC
@@ -235,7 +235,7 @@ export function waitReady(
  * const ticks = new BigUint64Array(1);
  * let count = 0n;
  * for await (const _ of readiness(fd, { read: true })) {
- *   libc.symbols.read(fd, ticks, 8n);
+ *   libc.symbols.read(fd, ticks, 8);
  *   count += ticks[0]!;
  *   if (count >= 3n) break;
  * }

@@ -10,8 +10,8 @@ import { asyncIO, notifyClose, systemCall } from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
 }).symbols;
 
@@ -34,12 +34,12 @@ export class EventFd implements Disposable {
   /** Add to the counter. */
   post(count = 1n): void {
     const value = new BigUint64Array([count]);
-    systemCall(() => libc.write(this.#fd, value, 8n), "write");
+    systemCall(() => libc.write(this.#fd, value, 8), "write");
   }
 
   /** Wait until the counter is not 0, and set it to 0: what it was. */
   async take(): Promise<bigint> {
-    const call = () => libc.read(this.#fd, this.#count, 8n);
+    const call = () => libc.read(this.#fd, this.#count, 8);
     await asyncIO(this, { read: true }, call);
     return this.#count[0]!;
   }

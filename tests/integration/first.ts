@@ -8,11 +8,11 @@
 import { trampoline } from "../../mod.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
-  syscall: { parameters: ["i64", "i64", "i64"], result: "i64" },
+  syscall: { parameters: ["u32", "u32", "u32"], result: "i32" },
 }).symbols;
 
-const pid = BigInt(Deno.args[0]!); // any process: no child of ours
-const pidfd = Number(libc.syscall(434n, pid, 0n)); // pidfd_open(2)
+const pid = Number(Deno.args[0]); // any process: no child of ours
+const pidfd = libc.syscall(434, pid, 0); // pidfd_open(2)
 console.log(`Waiting for process ${pid}`);
 await trampoline(pidfd, { read: true });
 console.log(`Process ${pid} has ended`);

@@ -14,7 +14,7 @@ import { cString } from "./c.ts";
 const libc = Deno.dlopen("libc.so.6", {
   inotify_init1: { parameters: ["i32"], result: "i32" },
   inotify_add_watch: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
 }).symbols;
 
@@ -67,7 +67,7 @@ export class Tree implements Disposable {
   /** What happens, until the tree is disposed of. */
   async *events(): AsyncGenerator<TreeEvent, void> {
     const buffer = new DataView(new ArrayBuffer(65_536));
-    const size = BigInt(buffer.byteLength);
+    const size = buffer.byteLength;
     for await (const _ of readiness(this, { read: true })) {
       const got = tryIO(() => libc.read(this.#fd, buffer, size), "read");
       for (let at = 0; at < (got ?? 0);) {

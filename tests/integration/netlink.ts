@@ -21,8 +21,8 @@ import {
 const libc = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
-  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+  recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
 }).symbols;
 
@@ -96,7 +96,7 @@ export class RouteSocket implements Disposable {
     view.setUint16(4, type, true);
     view.setUint16(6, flags | NLM_F_REQUEST, true);
     message.set(payload, 16);
-    const size = BigInt(message.length);
+    const size = message.length;
     systemCall(() => libc.send(this.#fd, message, size, 0), "send");
     const answer: RouteMessage[] = [];
     for (;;) {
@@ -128,8 +128,8 @@ export class RouteSocket implements Disposable {
     this.#fd = -1;
   }
 
-  #receive(): bigint {
-    return libc.recv(this.#fd, this.#buffer, BigInt(this.#buffer.length), 0);
+  #receive(): number {
+    return libc.recv(this.#fd, this.#buffer, this.#buffer.length, 0);
   }
 }
 

@@ -12,13 +12,13 @@ const libc = Deno.dlopen("libc.so.6", {
   // long syscall(long number, ...): the C library has no name for these two.
   pidfd_open: {
     name: "syscall",
-    parameters: ["i64", "i64", "i64"],
-    result: "i64",
+    parameters: ["u32", "u32", "u32"],
+    result: "i32",
   },
   pidfd_send_signal: {
     name: "syscall",
-    parameters: ["i64", "i64", "i64", "pointer", "i64"],
-    result: "i64",
+    parameters: ["u32", "u32", "u32", "pointer", "u32"],
+    result: "i32",
   },
   waitid: {
     parameters: ["i32", "u32", "buffer", "i32"],
@@ -28,8 +28,8 @@ const libc = Deno.dlopen("libc.so.6", {
 }).symbols;
 
 // The same numbers on every architecture.
-const SYS_pidfd_send_signal = 424n;
-const SYS_pidfd_open = 434n;
+const SYS_pidfd_send_signal = 424;
+const SYS_pidfd_open = 434;
 const P_PIDFD = 3;
 const WEXITED = 4;
 const CLD_EXITED = 1;
@@ -45,7 +45,7 @@ export class Process implements Disposable {
    */
   constructor(readonly pid: number) {
     this.#fd = systemCall(
-      () => libc.pidfd_open(SYS_pidfd_open, BigInt(pid), 0n),
+      () => libc.pidfd_open(SYS_pidfd_open, pid, 0),
       "pidfd_open",
     );
   }
@@ -57,14 +57,13 @@ export class Process implements Disposable {
 
   /** Send a signal to it, and never to another one of the same number. */
   send(signo: number): void {
-    const fd = BigInt(this.#fd);
     systemCall(() =>
       libc.pidfd_send_signal(
         SYS_pidfd_send_signal,
-        fd,
-        BigInt(signo),
+        this.#fd,
+        signo,
         null,
-        0n,
+        0,
       ), "pidfd_send_signal");
   }
 

@@ -17,7 +17,7 @@ const libc = Deno.dlopen("libc.so.6", {
   posix_openpt: { parameters: ["i32"], result: "i32" },
   grantpt: { parameters: ["i32"], result: "i32" },
   unlockpt: { parameters: ["i32"], result: "i32" },
-  ptsname_r: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  ptsname_r: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   posix_spawnp: {
     parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
     result: "i32",
@@ -40,8 +40,8 @@ const libc = Deno.dlopen("libc.so.6", {
   },
   posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
   sigfillset: { parameters: ["buffer"], result: "i32" },
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
 }).symbols;
 
@@ -69,7 +69,7 @@ export class Terminal implements Disposable {
       systemCall(() => libc.grantpt(this.#fd), "grantpt");
       systemCall(() => libc.unlockpt(this.#fd), "unlockpt");
       const tty = new Uint8Array(64);
-      systemCall(() => -libc.ptsname_r(this.#fd, tty, 64n), "ptsname_r");
+      systemCall(() => -libc.ptsname_r(this.#fd, tty, 64), "ptsname_r");
       this.process = new Process(spawnOn(tty, argv, env));
     } catch (error) {
       libc.close(this.#fd);
@@ -84,7 +84,7 @@ export class Terminal implements Disposable {
       const sent = await asyncIO(
         this.#fd,
         { write: true },
-        () => libc.write(this.#fd, rest, BigInt(rest.length)),
+        () => libc.write(this.#fd, rest, rest.length),
       );
       rest = rest.subarray(sent);
     }
@@ -107,7 +107,7 @@ export class Terminal implements Disposable {
       const got = await asyncIO(
         this.#fd,
         { read: true },
-        () => libc.read(this.#fd, this.#buffer, 4096n),
+        () => libc.read(this.#fd, this.#buffer, 4096),
       );
       const bytes = this.#buffer.subarray(0, got);
       this.#unread += this.#decoder.decode(bytes, { stream: true });

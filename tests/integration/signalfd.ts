@@ -19,7 +19,7 @@ const libc = Deno.dlopen("libc.so.6", {
   sigemptyset: { parameters: ["buffer"], result: "i32" },
   sigaddset: { parameters: ["buffer", "i32"], result: "i32" },
   signalfd: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
 }).symbols;
 
@@ -48,7 +48,7 @@ export async function* signals(
     "signalfd",
   );
   const info = new DataView(new ArrayBuffer(SIGINFO_SIZE));
-  const size = BigInt(SIGINFO_SIZE);
+  const size = SIGINFO_SIZE;
   try {
     for await (const _ of readiness(fd, { read: true })) {
       if (tryIO(() => libc.read(fd, info, size), "read") === null) continue;

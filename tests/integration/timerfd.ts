@@ -14,7 +14,7 @@ const libc = Deno.dlopen("libc.so.6", {
     parameters: ["i32", "i32", "buffer", "pointer"],
     result: "i32",
   },
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
 }).symbols;
 
@@ -49,7 +49,7 @@ export async function* moments(
     );
     const passed = new BigUint64Array(1);
     for await (const _ of readiness(fd, { read: true })) {
-      const got = tryIO(() => libc.read(fd, passed, 8n), "read");
+      const got = tryIO(() => libc.read(fd, passed, 8), "read");
       if (got !== null) yield Number(passed[0]);
     }
   } finally {

@@ -14,10 +14,10 @@ import { asyncIO, notifyClose, systemCall } from "../../mod.ts";
 const libc = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+  recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   sendto: {
-    parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"],
-    result: "isize",
+    parameters: ["i32", "buffer", "u32", "i32", "buffer", "u32"],
+    result: "i32",
   },
   close: { parameters: ["i32"], result: "i32" },
 }).symbols;
@@ -46,7 +46,7 @@ export class UnixDatagram implements Disposable {
   /** Wait for the next message. */
   async receive(): Promise<string> {
     const buffer = new Uint8Array(65_536);
-    const size = BigInt(buffer.length);
+    const size = buffer.length;
     const call = () => libc.recv(this.#fd, buffer, size, 0);
     const got = await asyncIO(
       this.#fd,
@@ -59,7 +59,7 @@ export class UnixDatagram implements Disposable {
   /** Send a message to whoever has bound `path`. */
   async send(path: string, text: string): Promise<void> {
     const message = new TextEncoder().encode(text);
-    const size = BigInt(message.length);
+    const size = message.length;
     const to = addressOf(path);
     const call = () => libc.sendto(this.#fd, message, size, 0, to, to.length);
     await asyncIO(this.#fd, { write: true, syscall: "sendto" }, call);
