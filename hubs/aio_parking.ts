@@ -75,7 +75,11 @@ export class AioParking implements Parking {
     this.#release = resolve;
     const now = monotonic();
     this.#deadline = timeout === null ? Infinity : now + timeout;
-    if (this.#alarm <= now || this.#alarm > this.#deadline) this.#setAlarm(now);
+    // The timer is shared: somebody may have set it for himself meanwhile.
+    const set = this.#alarm === Infinity || this.#timer.calls(this.#onAlarm);
+    if (!set || this.#alarm <= now || this.#alarm > this.#deadline) {
+      this.#setAlarm(now);
+    }
     if (!this.#held) {
       this.#held = true;
       this.#event.ref();

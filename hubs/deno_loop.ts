@@ -149,6 +149,11 @@ export class LoopTimer extends LoopHandle {
     libc().timerfd_settime(this.fd, 0, this.#spec, null);
   }
 
+  /** Whether `fn` is what was set last: the timer may be shared. */
+  calls(fn: () => void): boolean {
+    return this.#call.fn === fn;
+  }
+
   /** Leave Deno's loop alone for `ms`. */
   wait(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
