@@ -19,12 +19,15 @@ const OWN_FILES =
 /** See the module. */
 export class BlockingDetector implements StepObserver {
   readonly #ms: number;
+  readonly #clock: () => number;
   readonly #sites = new WeakMap<GreenThread, string>();
-  #since = performance.now();
+  #since: number;
 
   /** Report whoever keeps the thread longer than `ms`. */
-  constructor(ms: number) {
+  constructor(ms: number, clock: () => number = () => performance.now()) {
     this.#ms = ms;
+    this.#clock = clock;
+    this.#since = clock();
   }
 
   /** Remember where a greenthread comes from. */
@@ -36,12 +39,12 @@ export class BlockingDetector implements StepObserver {
 
   /** What was before a pass is nobody's time. */
   restart(): void {
-    this.#since = performance.now();
+    this.#since = this.#clock();
   }
 
   /** A step is over. */
   lap(who: GreenThread | null): void {
-    const now = performance.now();
+    const now = this.#clock();
     const took = now - this.#since;
     this.#since = now;
     if (took <= this.#ms) return;
@@ -53,6 +56,6 @@ export class BlockingDetector implements StepObserver {
         `ms without a switch point${where}`,
     );
     // Printing is not the next one's fault.
-    this.#since = performance.now();
+    this.#since = this.#clock();
   }
 }

@@ -1,0 +1,255 @@
+/** The switches and listings of ./debug. */
+
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertThrows,
+} from "@std/assert";
+import {
+  formatHubListeners,
+  formatHubTimers,
+  hubBlockingDetection,
+  hubExceptions,
+  hubListenerStacks,
+  hubPreventMultipleReaders,
+  hubTimerStacks,
+} from "../../hubs/debug.ts";
+import { BlockingDetector } from "../../hubs/blocking.ts";
+import { never } from "../../hubs/conformance/rig.ts";
+import { thread } from "../../hubs/thread.ts";
+import {
+  getHub,
+  GreenPool,
+  sleep,
+  spawn,
+  spawnAfter,
+  trampoline,
+} from "../../mod.ts";
+import { greenTest, settle } from "../green/helpers.ts";
+
+greenTest(
+  "hubExceptions(false) silences errors that nobody waits for",
+  async (rig) => {
+    const fail = () => {
+      throw new Error("nobody's");
+    };
+    hubExceptions(false);
+    spawn(fail);
+    getHub().scheduleCallGlobal(0, fail);
+    await settle();
+    assertEquals(rig.takeReports(), []);
+    hubExceptions(true);
+    spawn(fail);
+    getHub().scheduleCallGlobal(0, fail);
+    await settle();
+    assertEquals(rig.takeReports().length, 2);
+  },
+);
+
+greenTest("formatHubListeners() shows headings when nobody listens", () => {
+  assertEquals(formatHubListeners(), "READERS:\nWRITERS:");
+});
+
+greenTest(
+  "formatHubListeners() shows all, also those that queue, at once",
+  async (rig) => {
+    hubPreventMultipleReaders(false);
+    const [reader, writer] = rig.pipe();
+    rig.fill(writer);
+    const gts = [1, 2].map(() =>
+      spawn(function reading() {
+        return trampoline(reader, { read: true });
+      })
+    );
+    const listeners = [getHub().add(getHub().WRITE, writer, never, never)];
+    await sleep();
+    assertMatch(
+      formatHubListeners(),
+      new RegExp(
+        `^READERS:\n` +
+          `FdListener\\(read, fd ${reader}, GreenThread \\d+ \\(reading\\)\\)\n` +
+          `FdListener\\(read, fd ${reader}, GreenThread \\d+ \\(reading\\)\\)\n` +
+          `WRITERS:\n` +
+          `FdListener\\(write, fd ${writer}, GreenThread \\d+ \\(main\\)\\)$`,
+      ),
+    );
+    for (const gt of gts) await gt.kill();
+    for (const listener of listeners) getHub().remove(listener);
+    assertEquals(formatHubListeners(), "READERS:\nWRITERS:");
+  },
+);
+
+greenTest(
+  "hubListenerStacks() records where later listeners are added",
+  (rig) => {
+    const [reader, writer] = rig.pipe();
+    const { READ, WRITE } = getHub();
+    const before = getHub().add(WRITE, writer, never, never);
+    hubListenerStacks(true);
+    const listener = getHub().add(READ, reader, never, never);
+    hubListenerStacks(false);
+    const lines = formatHubListeners().split("\n");
+    assertMatch(lines[1]!, /^FdListener\(read/);
+    assertMatch(lines[2]!, /debug_test\.ts/);
+    assertEquals(lines.at(-2), "WRITERS:");
+    assertMatch(lines.at(-1)!, /^FdListener\(write/);
+    assertThrows(
+      () => getHub().add(READ, reader, never, never),
+      Error,
+      "debug_test.ts",
+    );
+    getHub().remove(listener);
+    getHub().remove(before);
+  },
+);
+
+greenTest("formatHubTimers() shows all that will fire, soonest first", () => {
+  assertEquals(formatHubTimers(), "TIMERS:");
+  const hub = getHub();
+  hub.clock = () => 0;
+  const timers = [
+    hub.scheduleCallGlobal(50, function last() {}),
+    hub.scheduleCallGlobal(0, function now() {}),
+    hub.scheduleCallLocal(20, function first() {}),
+    hub.scheduleCallGlobal(30, function gone() {}),
+  ];
+  timers.pop()!.cancel();
+  assertEquals(formatHubTimers().split("\n").map((line) => line.trim()), [
+    "TIMERS:",
+    "(in 0.000 ms) Timer(0.000, now)",
+    "(in 20.000 ms) Timer(20.000, first)",
+    "(in 50.000 ms) Timer(50.000, last)",
+  ]);
+  for (const timer of timers) timer.cancel();
+  assertEquals(formatHubTimers(), "TIMERS:");
+});
+
+greenTest(
+  "formatHubTimers() shows what the hub's own functions wait for",
+  async () => {
+    const gt = spawnAfter(60_000, never);
+    assertEquals(formatHubTimers().split("\n").length, 2);
+    gt.cancel();
+    assertEquals(formatHubTimers(), "TIMERS:");
+    const sleeper = spawn(() => sleep(60_000));
+    await settle();
+    assertMatch(formatHubTimers(), /^TIMERS:\n\(in 59\d+\.\d+ ms\) Timer/);
+    await sleeper.kill();
+  },
+);
+
+greenTest("hubTimerStacks() records where later timers are made", () => {
+  const before = getHub().scheduleCallGlobal(10, function before() {});
+  hubTimerStacks(true);
+  const timer = getHub().scheduleCallGlobal(20, function after() {});
+  hubTimerStacks(false);
+  const text = formatHubTimers();
+  const [first, second] = [text.indexOf("before"), text.indexOf("after")];
+  assert(first > 0 && second > first);
+  assertNotMatch(text.slice(first, second), /debug_test/);
+  assertMatch(text.slice(second), /debug_test\.ts/);
+  before.cancel();
+  timer.cancel();
+});
+
+/** Detection of 20 ms and more, by a clock that only the test moves. */
+class Detection implements Disposable {
+  now = 0;
+
+  constructor() {
+    thread.observer = new BlockingDetector(20, () => this.now);
+  }
+
+  [Symbol.dispose](): void {
+    hubBlockingDetection(false);
+  }
+}
+
+greenTest(
+  "hubBlockingDetection() reports who kept the thread, and its spawn",
+  async (rig) => {
+    hubBlockingDetection(true, 20);
+    try {
+      spawn(function hog() {
+        const end = performance.now() + 30;
+        while (performance.now() < end);
+      });
+      await settle();
+    } finally {
+      hubBlockingDetection(false);
+    }
+    const [report] = rig.takeReports();
+    assertMatch(
+      report!,
+      /GreenThread \d+ \(hog\) kept the thread for \d+\.\d ms/,
+    );
+    assertMatch(report!, /debug_test\.ts/);
+    assertNotMatch(report!, /hubs\/spawn\.ts/);
+  },
+);
+
+greenTest(
+  "hubBlockingDetection() reports one that blocks after a wait, in a pool",
+  async (rig) => {
+    using detection = new Detection();
+    const pool = new GreenPool(2);
+    await pool.spawnN(async function late() {
+      await sleep();
+      await Promise.resolve();
+      detection.now += 21;
+    });
+    await pool.spawnN(async function good() {
+      for (let i = 0; i < 10; i++) {
+        detection.now += 20;
+        await sleep();
+      }
+    });
+    await pool.waitAll();
+    const reports = rig.takeReports();
+    assertEquals(reports.length, 1);
+    assertMatch(
+      reports[0]!,
+      /\(late\) kept the thread for 21\.0 ms[^]*debug_test\.ts/,
+    );
+  },
+);
+
+greenTest(
+  "hubBlockingDetection() reports callbacks, but no parks and no other code",
+  async (rig) => {
+    using detection = new Detection();
+    const sleeper = spawn(() => sleep(10));
+    await rig.parked();
+    setTimeout(() => detection.now += 1000);
+    await sleeper.wait();
+    assertEquals(rig.takeReports(), []);
+    getHub().scheduleCallGlobal(0, () => {
+      detection.now += 30;
+    });
+    await settle();
+    const [report] = rig.takeReports();
+    assertMatch(report!, /A callback of the hub kept the thread for 30\.0 ms/);
+  },
+);
+
+greenTest(
+  "hubBlockingDetection(false) leaves nothing that could cost",
+  async () => {
+    hubBlockingDetection(true, 1);
+    assert(thread.observer !== null);
+    hubBlockingDetection(false);
+    assertEquals(thread.observer, null);
+    await settle();
+  },
+);
+
+greenTest("hubBlockingDetection() refuses what is no time above 0", () => {
+  for (const ms of [0, -1, NaN]) {
+    assertThrows(() => hubBlockingDetection(true, ms), RangeError);
+  }
+  const text = "1" as unknown as number;
+  assertThrows(() => hubBlockingDetection(true, text), TypeError);
+  assertEquals(thread.observer, null);
+});
