@@ -8,7 +8,11 @@ import assert from "node:assert/strict";
 import { GreenletExit, HubError } from "../errors.ts";
 import { kill, sleep, spawn } from "../spawn.ts";
 import { Timeout } from "../timeout.ts";
-import { trampoline, type TrampolineOptions } from "../trampoline.ts";
+import {
+  notifyClose,
+  trampoline,
+  type TrampolineOptions,
+} from "../trampoline.ts";
 import { type Case, failure, never } from "./rig.ts";
 
 export const trampolineCases: readonly Case[] = [
@@ -189,6 +193,44 @@ export const trampolineCases: readonly Case[] = [
       controller.abort();
       await rig.passes(2);
       rig.assertIdle();
+    },
+  ],
+
+  [
+    "trampoline() takes its listener off the signal on every exit",
+    async (rig) => {
+      const [reader, writer] = rig.pipe();
+      const { signal } = new AbortController();
+      let listeners = 0;
+      const { addEventListener, removeEventListener } = EventTarget.prototype;
+      signal.addEventListener = (...args: unknown[]) => {
+        listeners++;
+        Reflect.apply(addEventListener, signal, args);
+      };
+      signal.removeEventListener = (...args: unknown[]) => {
+        listeners--;
+        Reflect.apply(removeEventListener, signal, args);
+      };
+      const wait = (timeout: number): Promise<number> =>
+        trampoline(reader, { read: true, timeout, signal });
+      await failure(wait(1));
+      assert.equal(listeners, 0);
+      rig.write(writer);
+      await wait(60_000);
+      assert.equal(listeners, 0);
+      rig.read(reader);
+      const killed = spawn(wait, 60_000);
+      const refused = spawn(wait, 60_000);
+      assert.ok(await failure(refused.wait()) instanceof HubError);
+      assert.equal(listeners, 1);
+      await kill(killed);
+      assert.equal(listeners, 0);
+      const closed = spawn(wait, 60_000);
+      const ended = failure(closed.wait());
+      await sleep();
+      notifyClose(reader);
+      await ended;
+      assert.equal(listeners, 0);
     },
   ],
 

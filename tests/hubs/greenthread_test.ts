@@ -98,13 +98,11 @@ hubTest("GreenThread.wait() on oneself rejects with HubError", async () => {
 hubTest(
   "GreenThread.wait(): killing one waiter disturbs no other",
   async () => {
-    const gt = spawn(async () => {
-      await sleep(2);
-      return "value";
-    });
+    const gt = spawn(() => getHub().switch());
     const waiters = [0, 1, 2].map(() => spawn(() => gt.wait()));
     await sleep();
     await kill(waiters[1]!);
+    gt.switch("value");
     assertEquals(await waiters[0]!.wait(), "value");
     assertEquals(await waiters[2]!.wait(), "value");
     assertInstanceOf(await failure(waiters[1]!.wait()), GreenletExit);
@@ -163,13 +161,14 @@ hubTest(
   "an uncaught error is reported if the only waiter was killed",
   async (rig) => {
     const gt = spawn(async () => {
-      await sleep(2);
+      await getHub().switch();
       throw new Error("boom");
     });
     const waiter = spawn(() => gt.wait());
     await sleep();
     await kill(waiter);
-    await sleep(4);
+    gt.switch();
+    await rig.passes(2);
     assertEquals(gt.dead, true);
     assertEquals(rig.takeReports().length, 1);
   },

@@ -302,6 +302,29 @@ Deno.test("a signal handler of Deno's runs while parked", async () => {
   );
 });
 
+Deno.test("a process that was stopped goes on where it was", async () => {
+  await assertEnds(
+    `${PARKED}
+     await parked();
+     // A shell's child continues us: nobody else would.
+     const shell = new Deno.Command("sh", {
+       args: ["-c", \`sleep 0.2; kill -CONT \${Deno.pid}\`],
+     }).spawn();
+     const writer = pipe();
+     const late = spawn(() => trampoline(writer[0], { read: true }));
+     await parked();
+     Deno.kill(Deno.pid, "SIGSTOP");
+     libc().write(writer[1], new Uint8Array(1), 1);
+     say(await late.wait() === writer[0]);
+     await sleep(5);
+     await shell.status;
+     say("slept");
+     Deno.exit(0);`,
+    "true",
+    "slept",
+  );
+});
+
 Deno.test("an idle hub uses no CPU", async () => {
   const { stdout, stderr } = await live(
     `${PARKED}

@@ -194,12 +194,13 @@ hubTest("kill(): a cleanup several awaits deep still comes first", async () => {
 hubTest("kill() of one that catches and goes on", async () => {
   const victim = spawn(async () => {
     const error = await failure(sleep(60_000));
-    await sleep(3);
+    await getHub().switch();
     return error.name;
   });
   await sleep();
   await kill(victim);
   assertEquals(victim.dead, false);
+  victim.switch();
   assertEquals(await victim.wait(), "GreenletExit");
 });
 
@@ -312,12 +313,13 @@ hubTest("kill() of a killer that waits for its victim", async () => {
     try {
       await sleep(60_000);
     } finally {
-      await sleep(1);
+      await getHub().switch();
     }
   });
   const killer = spawn(() => kill(victim));
   await killer.wait();
   assertEquals(victim.dead, false);
+  victim.switch();
   assertInstanceOf(await failure(victim.wait()), GreenletExit);
 });
 
@@ -354,11 +356,12 @@ hubTest("GreenThread.cancel() kills only what has not started", async () => {
 });
 
 hubTest("GreenThread.kill() undoes a wait for another", async () => {
-  const other = spawn(() => sleep(5));
+  const other = spawn(() => getHub().switch());
   const waiter = spawn(() => other.wait());
   await sleep();
   await waiter.kill();
   assertInstanceOf(await failure(waiter.wait()), GreenletExit);
+  other.switch();
   await other.wait();
 });
 
