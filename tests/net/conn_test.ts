@@ -33,6 +33,7 @@ import {
   settled,
   tcpPair,
   temporaryPath,
+  test,
   text,
   unixPair,
 } from "./rig.ts";
@@ -52,7 +53,7 @@ const TRANSPORTS: [string, () => Promise<[StreamConn, StreamConn]>][] = [
 ];
 
 for (const [transport, pair] of TRANSPORTS) {
-  Deno.test(`Conn carries data both ways and half-closes over ${transport}`, async () => {
+  test(`Conn carries data both ways and half-closes over ${transport}`, async () => {
     await assertNoFdLeak(async () => {
       const [a, b] = await pair();
       assertEquals(await a.write(bytes("ping")), 4);
@@ -70,7 +71,7 @@ for (const [transport, pair] of TRANSPORTS) {
     assertQuiet();
   });
 
-  Deno.test(`write() finishes a buffer larger than the kernel's over ${transport}`, async () => {
+  test(`write() finishes a buffer larger than the kernel's over ${transport}`, async () => {
     const [a, b] = await pair();
     const data = pattern(5_000_000);
     const reader = spawn(readAll, b);
@@ -82,7 +83,7 @@ for (const [transport, pair] of TRANSPORTS) {
     assertQuiet();
   });
 
-  Deno.test(`write() keeps concurrent writes in order over ${transport}`, async () => {
+  test(`write() keeps concurrent writes in order over ${transport}`, async () => {
     const [a, b] = await pair();
     const sizes = [700_000, 3, 900_000, 0, 5000, 1_200_000];
     const parts = sizes.map((size, i) => new Uint8Array(size).fill(i + 1));
@@ -105,7 +106,7 @@ for (const [transport, pair] of TRANSPORTS) {
     assertQuiet();
   });
 
-  Deno.test(`close() wakes who reads, writes and queues with IOClosed within one pass over ${transport}`, async () => {
+  test(`close() wakes who reads, writes and queues with IOClosed within one pass over ${transport}`, async () => {
     const [a, b] = await pair();
     const calls = [
       spawn(() => a.read(new Uint8Array(1))),
@@ -125,7 +126,7 @@ for (const [transport, pair] of TRANSPORTS) {
   });
 }
 
-Deno.test("read() reads what is there without a switch, and nothing into nothing", async () => {
+test("read() reads what is there without a switch, and nothing into nothing", async () => {
   const [a, b] = await tcpPair();
   assertEquals(await b.read(new Uint8Array(0)), 0);
   await a.write(bytes("abc"));
@@ -137,7 +138,7 @@ Deno.test("read() reads what is there without a switch, and nothing into nothing
   b.close();
 });
 
-Deno.test("read() and write() reject what is no Uint8Array", async () => {
+test("read() and write() reject what is no Uint8Array", async () => {
   const [a, b] = await tcpPair();
   await assertRejects(() => a.read("x" as never), TypeError, "no Uint8Array");
   await assertRejects(() => a.write(3 as never), TypeError, "no Uint8Array");
@@ -147,7 +148,7 @@ Deno.test("read() and write() reject what is no Uint8Array", async () => {
   b.close();
 });
 
-Deno.test("read() rejects a reset with ECONNRESET, however often it is called", async () => {
+test("read() rejects a reset with ECONNRESET, however often it is called", async () => {
   const [a, b] = await tcpPair();
   const waiting = spawn(() => b.read(new Uint8Array(1)));
   await sleep(1);
@@ -162,7 +163,7 @@ Deno.test("read() rejects a reset with ECONNRESET, however often it is called", 
   assertQuiet();
 });
 
-Deno.test("read() rejects a reset that a write has met first", async () => {
+test("read() rejects a reset that a write has met first", async () => {
   const [a, b] = await tcpPair();
   reset(a);
   await sleep(1);
@@ -178,7 +179,7 @@ Deno.test("read() rejects a reset that a write has met first", async () => {
   b.close();
 });
 
-Deno.test("write() rejects with EPIPE after closeWrite, and no signal comes", async () => {
+test("write() rejects with EPIPE after closeWrite, and no signal comes", async () => {
   const [a, b] = await tcpPair();
   await a.closeWrite();
   const error = await assertRejects(() => a.write(bytes("x")), SystemError);
@@ -187,7 +188,7 @@ Deno.test("write() rejects with EPIPE after closeWrite, and no signal comes", as
   b.close();
 });
 
-Deno.test("write() that waits rejects when the peer resets", async () => {
+test("write() that waits rejects when the peer resets", async () => {
   const [a, b] = await tcpPair();
   const first = spawn(() => a.write(new Uint8Array(20_000_000)));
   const second = spawn(() => a.write(new Uint8Array(10)));
@@ -201,7 +202,7 @@ Deno.test("write() that waits rejects when the peer resets", async () => {
   assertQuiet();
 });
 
-Deno.test("calls on a closed connection reject with IOClosed, closing twice is harmless", async () => {
+test("calls on a closed connection reject with IOClosed, closing twice is harmless", async () => {
   const [a, b] = await tcpPair();
   const { localAddr, remoteAddr } = a;
   b.close();
@@ -216,7 +217,7 @@ Deno.test("calls on a closed connection reject with IOClosed, closing twice is h
   assertEquals([a.localAddr, a.remoteAddr], [localAddr, remoteAddr]);
 });
 
-Deno.test("localAddr and remoteAddr of the two ends agree, also after the close", async () => {
+test("localAddr and remoteAddr of the two ends agree, also after the close", async () => {
   const [a, b] = await tcpPair();
   assertEquals(a.localAddr.transport, "tcp");
   assertEquals(a.remoteAddr, b.localAddr);
@@ -225,7 +226,7 @@ Deno.test("localAddr and remoteAddr of the two ends agree, also after the close"
   assertEquals(a.localAddr, b.remoteAddr);
 });
 
-Deno.test("readTimeout limits a read, and the connection goes on", async () => {
+test("readTimeout limits a read, and the connection goes on", async () => {
   const [a, b] = await tcpPair();
   a.readTimeout = 5;
   const start = performance.now();
@@ -240,7 +241,7 @@ Deno.test("readTimeout limits a read, and the connection goes on", async () => {
   assertQuiet();
 });
 
-Deno.test("readTimeout 0 still takes what is there", async () => {
+test("readTimeout 0 still takes what is there", async () => {
   const [a, b] = await tcpPair();
   await b.write(bytes("abcd"));
   a.readTimeout = 0;
@@ -256,7 +257,7 @@ Deno.test("readTimeout 0 still takes what is there", async () => {
   b.close();
 });
 
-Deno.test("writeTimeout limits the whole write, not its parts", async () => {
+test("writeTimeout limits the whole write, not its parts", async () => {
   const [a, b] = await tcpPair();
   a.writeTimeout = 60;
   const writing = spawn(() => a.write(new Uint8Array(200_000_000)));
@@ -277,7 +278,7 @@ Deno.test("writeTimeout limits the whole write, not its parts", async () => {
   assertQuiet();
 });
 
-Deno.test("read() by a second greenthread rejects with HubError, the first goes on", async () => {
+test("read() by a second greenthread rejects with HubError, the first goes on", async () => {
   const [a, b] = await tcpPair();
   const first = spawn(function first() {
     return a.read(new Uint8Array(4));
@@ -296,7 +297,7 @@ Deno.test("read() by a second greenthread rejects with HubError, the first goes 
   assertQuiet();
 });
 
-Deno.test("read() queues when hubPreventMultipleReaders is off", async () => {
+test("read() queues when hubPreventMultipleReaders is off", async () => {
   const [a, b] = await tcpPair();
   hubPreventMultipleReaders(false);
   try {
@@ -319,7 +320,7 @@ Deno.test("read() queues when hubPreventMultipleReaders is off", async () => {
   assertQuiet();
 });
 
-Deno.test("kill() of a reader leaves the connection as it was", async () => {
+test("kill() of a reader leaves the connection as it was", async () => {
   const [a, b] = await tcpPair();
   const reader = spawn(() => a.read(new Uint8Array(4)));
   await sleep(1);
@@ -332,7 +333,7 @@ Deno.test("kill() of a reader leaves the connection as it was", async () => {
   b.close();
 });
 
-Deno.test("kill() of a writer lets the next one write", async () => {
+test("kill() of a writer lets the next one write", async () => {
   const [a, b] = await tcpPair();
   const first = spawn(() => a.write(new Uint8Array(20_000_000)));
   const second = spawn(() => a.write(bytes("end")));
@@ -348,7 +349,7 @@ Deno.test("kill() of a writer lets the next one write", async () => {
   assertQuiet();
 });
 
-Deno.test("using Timeout breaks a read off", async () => {
+test("using Timeout breaks a read off", async () => {
   const [a, b] = await tcpPair();
   const gt = spawn(async () => {
     using limit = new Timeout(2);
@@ -361,7 +362,7 @@ Deno.test("using Timeout breaks a read off", async () => {
   b.close();
 });
 
-Deno.test("one greenthread may read and write at the same time", async () => {
+test("one greenthread may read and write at the same time", async () => {
   const [a, b] = await tcpPair();
   const p = new Uint8Array(8);
   const both = Promise.all([a.read(p), a.write(new Uint8Array(4_000_000))]);
@@ -373,7 +374,7 @@ Deno.test("one greenthread may read and write at the same time", async () => {
   b.close();
 });
 
-Deno.test("a number that is handed out again never reaches an old reader", async () => {
+test("a number that is handed out again never reaches an old reader", async () => {
   const [a, b] = await tcpPair();
   const fd = a.fileno();
   const old = spawn(() => a.read(new Uint8Array(1)));
@@ -390,7 +391,7 @@ Deno.test("a number that is handed out again never reaches an old reader", async
   b.close();
 });
 
-Deno.test("a descriptor closed behind our back and reused wakes its old waiter", async () => {
+test("a descriptor closed behind our back and reused wakes its old waiter", async () => {
   const [a, b] = await tcpPair();
   const old = spawn(() => a.read(new Uint8Array(1)));
   await sleep(1);
@@ -412,7 +413,7 @@ Deno.test("a descriptor closed behind our back and reused wakes its old waiter",
   b.close();
 });
 
-Deno.test("setNoDelay() and setKeepAlive() set the options", async () => {
+test("setNoDelay() and setKeepAlive() set the options", async () => {
   const [a, b] = await tcpPair();
   const value = new Int32Array(1);
   const option = (level: number, name: number, fd = a.fileno()): number => {
@@ -438,7 +439,7 @@ Deno.test("setNoDelay() and setKeepAlive() set the options", async () => {
   b.close();
 });
 
-Deno.test("noDelay: false leaves Nagle's algorithm on, at both ends", async () => {
+test("noDelay: false leaves Nagle's algorithm on, at both ends", async () => {
   using listener = listen({ hostname: "127.0.0.1", port: 0, noDelay: false });
   using a = await connect({ port: listener.addr.port, noDelay: false });
   using b = await listener.accept();
@@ -450,7 +451,7 @@ Deno.test("noDelay: false leaves Nagle's algorithm on, at both ends", async () =
   }
 });
 
-Deno.test("a connection that always has data lets others run", async () => {
+test("a connection that always has data lets others run", async () => {
   const [a, b] = await unixPair();
   let reading = true;
   let ticks = 0;
@@ -480,7 +481,7 @@ Deno.test("a connection that always has data lets others run", async () => {
   a.close();
 });
 
-Deno.test("an unnamed Unix peer has the path null, as Deno's", async () => {
+test("an unnamed Unix peer has the path null, as Deno's", async () => {
   const path = temporaryPath();
   using listener = listen({ transport: "unix", path });
   using client = await connect({ transport: "unix", path });

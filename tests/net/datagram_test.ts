@@ -18,13 +18,13 @@ import {
 } from "../../mod.ts";
 import { listenDatagram } from "../../green/net.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
-import { bytes, pattern, settled, temporaryPath, text } from "./rig.ts";
+import { bytes, pattern, settled, temporaryPath, test, text } from "./rig.ts";
 
 getHub();
 
 const LOCAL = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
 
-Deno.test("send() and receive() carry UDP datagrams over both families", async () => {
+test("send() and receive() carry UDP datagrams over both families", async () => {
   await assertNoFdLeak(async () => {
     for (const hostname of ["127.0.0.1", "::1"]) {
       using a = listenDatagram({ transport: "udp", hostname, port: 0 });
@@ -38,7 +38,7 @@ Deno.test("send() and receive() carry UDP datagrams over both families", async (
   });
 });
 
-Deno.test("receive() waits, and cuts off what does not fit", async () => {
+test("receive() waits, and cuts off what does not fit", async () => {
   using a = listenDatagram(LOCAL);
   using b = listenDatagram(LOCAL);
   const waiting = spawn(() => b.receive(new Uint8Array(4)));
@@ -49,7 +49,7 @@ Deno.test("receive() waits, and cuts off what does not fit", async () => {
   assertEquals((await b.receive())[0], pattern(60_000));
 });
 
-Deno.test("send() resolves a host name, in order with what follows", async () => {
+test("send() resolves a host name, in order with what follows", async () => {
   using a = listenDatagram(LOCAL);
   using b = listenDatagram(LOCAL);
   const addr = { ...b.addr, hostname: "localhost" } as Deno.NetAddr;
@@ -58,7 +58,7 @@ Deno.test("send() resolves a host name, in order with what follows", async () =>
   assertEquals(text((await b.receive())[0]), "2");
 });
 
-Deno.test("send() rejects what is too large with EMSGSIZE", async () => {
+test("send() rejects what is too large with EMSGSIZE", async () => {
   using a = listenDatagram(LOCAL);
   const error = await assertRejects(
     () => a.send(new Uint8Array(70_000), a.addr),
@@ -67,7 +67,7 @@ Deno.test("send() rejects what is too large with EMSGSIZE", async () => {
   assertEquals([error.code, error.syscall], ["EMSGSIZE", "sendto"]);
 });
 
-Deno.test("receive() by a second greenthread rejects with HubError", async () => {
+test("receive() by a second greenthread rejects with HubError", async () => {
   using a = listenDatagram(LOCAL);
   const first = spawn(() => a.receive());
   await sleep(1);
@@ -76,7 +76,7 @@ Deno.test("receive() by a second greenthread rejects with HubError", async () =>
   assertEquals(text((await first.wait())[0]), "x");
 });
 
-Deno.test("readTimeout limits receive", async () => {
+test("readTimeout limits receive", async () => {
   using a = listenDatagram(LOCAL);
   a.readTimeout = 3;
   await assertRejects(() => a.receive(), Timeout, "3 ms");
@@ -87,7 +87,7 @@ Deno.test("readTimeout limits receive", async () => {
   assertEquals(getHub().getTimersCount(), 0);
 });
 
-Deno.test("close() wakes who receives with IOClosed and ends for await", async () => {
+test("close() wakes who receives with IOClosed and ends for await", async () => {
   const a = listenDatagram(LOCAL);
   const waiting = spawn(() => a.receive());
   await sleep(1);
@@ -113,7 +113,7 @@ Deno.test("close() wakes who receives with IOClosed and ends for await", async (
   assertEquals(got, ["1", "2"]);
 });
 
-Deno.test("Unix datagrams know their sender, and one without a path may send", async () => {
+test("Unix datagrams know their sender, and one without a path may send", async () => {
   const [path, other] = [temporaryPath(), temporaryPath()];
   try {
     using a = listenDatagram({ transport: "unixpacket", path });
@@ -136,7 +136,7 @@ Deno.test("Unix datagrams know their sender, and one without a path may send", a
   }
 });
 
-Deno.test("send() to a Unix socket whose queue is full waits, in order and within its time", async () => {
+test("send() to a Unix socket whose queue is full waits, in order and within its time", async () => {
   const path = temporaryPath();
   try {
     using to = listenDatagram({ transport: "unixpacket", path });
@@ -168,7 +168,7 @@ Deno.test("send() to a Unix socket whose queue is full waits, in order and withi
   }
 });
 
-Deno.test("joinMulticastV4() receives what is sent to the group", async () => {
+test("joinMulticastV4() receives what is sent to the group", async () => {
   using a = listenDatagram({
     transport: "udp",
     hostname: "0.0.0.0",
@@ -185,7 +185,7 @@ Deno.test("joinMulticastV4() receives what is sent to the group", async () => {
   await assertRejects(() => a.joinMulticastV6("x", 0), TypeError);
 });
 
-Deno.test("listenDatagram() checks its options, and leaves nothing open", async () => {
+test("listenDatagram() checks its options, and leaves nothing open", async () => {
   using a = listenDatagram(LOCAL);
   await assertNoFdLeak(() => {
     const { port } = a.addr as Deno.NetAddr;

@@ -21,7 +21,7 @@ import {
 import { connect, listen } from "../../green/net.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { projectUrl, runProgram } from "../helpers/spawn.ts";
-import { bytes, settled, tcpPair, temporaryPath } from "./rig.ts";
+import { bytes, settled, tcpPair, temporaryPath, test } from "./rig.ts";
 
 getHub();
 
@@ -34,7 +34,7 @@ function exists(path: string): boolean {
   }
 }
 
-Deno.test("listen() takes a free port and says which", async () => {
+test("listen() takes a free port and says which", async () => {
   await assertNoFdLeak(() => {
     const listener = listen({ port: 0 });
     assertEquals(listener.addr.hostname, "0.0.0.0");
@@ -47,7 +47,7 @@ Deno.test("listen() takes a free port and says which", async () => {
   });
 });
 
-Deno.test("listen() refuses a port that is taken, and leaves nothing open", async () => {
+test("listen() refuses a port that is taken, and leaves nothing open", async () => {
   using first = listen({ hostname: "127.0.0.1", port: 0 });
   await assertNoFdLeak(() => {
     const error = assertThrows(
@@ -59,14 +59,14 @@ Deno.test("listen() refuses a port that is taken, and leaves nothing open", asyn
   });
 });
 
-Deno.test("listen() shares a port with reusePort", () => {
+test("listen() shares a port with reusePort", () => {
   using a = listen({ hostname: "127.0.0.1", port: 0, reusePort: true });
   const { port } = a.addr;
   using b = listen({ hostname: "127.0.0.1", port, reusePort: true });
   assertEquals(b.addr.port, port);
 });
 
-Deno.test("listen() binds a port again right after its close", async () => {
+test("listen() binds a port again right after its close", async () => {
   const [client, server] = await tcpPair();
   const { port } = server.localAddr;
   // The side that closes first keeps the port in TIME_WAIT.
@@ -76,12 +76,12 @@ Deno.test("listen() binds a port again right after its close", async () => {
   assertEquals(listener.addr.port, port);
 });
 
-Deno.test("listen() resolves a host name", () => {
+test("listen() resolves a host name", () => {
   using listener = listen({ hostname: "localhost", port: 0 });
   assert(["127.0.0.1", "::1"].includes(listener.addr.hostname));
 });
 
-Deno.test("listen() checks its options", () => {
+test("listen() checks its options", () => {
   assertThrows(() => listen(null as never), TypeError);
   assertThrows(() => listen({ port: "80" as never }), TypeError);
   assertThrows(() => listen({ port: 70_000 }), RangeError);
@@ -97,7 +97,7 @@ Deno.test("listen() checks its options", () => {
   assertThrows(() => listen({ transport: "unix", path: "" }), RangeError);
 });
 
-Deno.test("listen() makes a Unix socket's file and close() removes it", () => {
+test("listen() makes a Unix socket's file and close() removes it", () => {
   const path = temporaryPath();
   const listener = listen({ transport: "unix", path });
   assertEquals(listener.addr, { transport: "unix", path });
@@ -108,7 +108,7 @@ Deno.test("listen() makes a Unix socket's file and close() removes it", () => {
   assert(!exists(path));
 });
 
-Deno.test("listen() and connect() know abstract Unix sockets", async () => {
+test("listen() and connect() know abstract Unix sockets", async () => {
   const path = `\0greenhub-${Deno.pid}-${Math.random()}`;
   using listener = listen({ transport: "unix", path });
   using client = await connect({ transport: "unix", path });
@@ -118,7 +118,7 @@ Deno.test("listen() and connect() know abstract Unix sockets", async () => {
   assertEquals(server.localAddr.path, path);
 });
 
-Deno.test("accept() hands connections out in the order they came", async () => {
+test("accept() hands connections out in the order they came", async () => {
   using listener = listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   const clients = [];
@@ -132,7 +132,7 @@ Deno.test("accept() hands connections out in the order they came", async () => {
   for (const client of clients) client.close();
 });
 
-Deno.test("accept() by a second greenthread rejects with HubError", async () => {
+test("accept() by a second greenthread rejects with HubError", async () => {
   using listener = listen({ hostname: "127.0.0.1", port: 0 });
   const first = spawn(() => listener.accept());
   await sleep(1);
@@ -141,7 +141,7 @@ Deno.test("accept() by a second greenthread rejects with HubError", async () => 
   (await first.wait()).close();
 });
 
-Deno.test("accept() that waits can be killed", async () => {
+test("accept() that waits can be killed", async () => {
   using listener = listen({ hostname: "127.0.0.1", port: 0 });
   const gt = spawn(() => listener.accept());
   await sleep(1);
@@ -150,7 +150,7 @@ Deno.test("accept() that waits can be killed", async () => {
   assertEquals(getHub().getReaders(), []);
 });
 
-Deno.test("close() of a listener ends accept and for await within one pass", async () => {
+test("close() of a listener ends accept and for await within one pass", async () => {
   const listener = listen({ hostname: "127.0.0.1", port: 0 });
   const accepting = spawn(() => listener.accept());
   await sleep(1);
@@ -178,7 +178,7 @@ Deno.test("close() of a listener ends accept and for await within one pass", asy
   for await (const _ of other) throw new Error("a connection of the dead");
 });
 
-Deno.test("connect() is refused with ECONNREFUSED, and leaves nothing open", async () => {
+test("connect() is refused with ECONNREFUSED, and leaves nothing open", async () => {
   const closed = listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = closed.addr;
   closed.close();
@@ -197,7 +197,7 @@ Deno.test("connect() is refused with ECONNREFUSED, and leaves nothing open", asy
   });
 });
 
-Deno.test("connect() resolves a host name and tries one address after the other", async () => {
+test("connect() resolves a host name and tries one address after the other", async () => {
   // Whichever family the system prefers: the listener is on one of them only.
   using listener = listen({ hostname: "127.0.0.1", port: 0 });
   using client = await connect({
@@ -210,7 +210,7 @@ Deno.test("connect() resolves a host name and tries one address after the other"
   assertEquals(server.remoteAddr.port, client.localAddr.port);
 });
 
-Deno.test("connect() takes IPv6 addresses with and without brackets", async () => {
+test("connect() takes IPv6 addresses with and without brackets", async () => {
   using listener = listen({ hostname: "[::1]", port: 0 });
   assertEquals(listener.addr.hostname, "::1");
   for (const hostname of ["::1", "[::1]", "0:0:0:0:0:0:0:1"]) {
@@ -221,7 +221,7 @@ Deno.test("connect() takes IPv6 addresses with and without brackets", async () =
   }
 });
 
-Deno.test("connect() rejects a name that cannot be resolved", async () => {
+test("connect() rejects a name that cannot be resolved", async () => {
   const error = await assertRejects(
     () => connect({ hostname: "no-such-host.invalid", port: 1 }),
     SystemError,
@@ -231,7 +231,7 @@ Deno.test("connect() rejects a name that cannot be resolved", async () => {
   assert(error.code.startsWith("EAI_"), error.code);
 });
 
-Deno.test("connect() checks its options by rejections", async () => {
+test("connect() checks its options by rejections", async () => {
   await assertRejects(() => connect(undefined as never), TypeError);
   await assertRejects(() => connect({} as never), TypeError);
   await assertRejects(() => connect({ port: -1 }), RangeError);
@@ -268,7 +268,7 @@ async function fullListener() {
   }
 }
 
-Deno.test("connect() limits its whole time, can be aborted and killed", async () => {
+test("connect() limits its whole time, can be aborted and killed", async () => {
   await assertNoFdLeak(async () => {
     const { path, listener, clients } = await fullListener();
     const start = performance.now();
@@ -309,7 +309,7 @@ Deno.test("connect() limits its whole time, can be aborted and killed", async ()
   assertEquals(getHub().getWriters(), []);
 });
 
-Deno.test("connect() gives a TCP connection that hangs its time, no more", async () => {
+test("connect() gives a TCP connection that hangs its time, no more", async () => {
   // A backlog that is full: Linux lets the SYNs of further ones drop.
   using listener = listen({ hostname: "127.0.0.1", port: 0, backlog: 1 });
   const clients = [];
@@ -325,7 +325,7 @@ Deno.test("connect() gives a TCP connection that hangs its time, no more", async
   assertEquals(getHub().getWriters(), []);
 });
 
-Deno.test("connect() and listen() work under a grant for libc alone", async () => {
+test("connect() and listen() work under a grant for libc alone", async () => {
   const path = LIBC_PATHS.find(exists)!;
   const result = await runProgram(
     `import { connect, listen, listenDatagram } from "${
@@ -347,7 +347,7 @@ Deno.test("connect() and listen() work under a grant for libc alone", async () =
   assertEquals(result.code, 0);
 });
 
-Deno.test("importing net opens no library", async () => {
+test("importing net opens no library", async () => {
   const result = await runProgram(
     `import "${projectUrl("green/net.ts")}"; console.log("fine");`,
   );

@@ -2,6 +2,7 @@
 
 import { setOptionBytes } from "../../ffi/socket.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../ffi/socket_constants.ts";
+import { getHub, sleep } from "../../mod.ts";
 import {
   connect,
   listen,
@@ -26,6 +27,30 @@ export async function unixPair(): Promise<
   using listener = listen({ transport: "unix", path });
   const client = await connect({ transport: "unix", path });
   return [client, await listener.accept()];
+}
+
+/**
+ * Register a test that ends when nobody waits any more: the other end of a
+ * connection learns of its end a pass later.
+ */
+export function test(name: string, fn: () => void | Promise<void>): void {
+  Deno.test(name, async () => {
+    await fn();
+    await quiet();
+  });
+}
+
+/** Wait until nothing is waited for. */
+export async function quiet(): Promise<void> {
+  const hub = getHub();
+  const busy = (): boolean =>
+    hub.getReaders().length + hub.getWriters().length + hub.getTimersCount() >
+      0;
+  for (let i = 0; i < 500 && busy(); i++) await sleep(1);
+  if (busy()) {
+    const who = [...hub.getReaders(), ...hub.getWriters(), ...hub.getTimers()];
+    throw new Error(`Somebody still waits: ${who.join("; ")}`);
+  }
 }
 
 let count = 0;

@@ -17,9 +17,11 @@ import {
   type TcpConn,
 } from "../../green/net.ts";
 import { assertNoFdLeak, countFds } from "../helpers/fds.ts";
-import { bytes, settled } from "./rig.ts";
+import { bytes, settled, test } from "./rig.ts";
 
 getHub();
+// The hub opens what it parks with at its first park.
+await sleep(20);
 
 const LOCAL = { hostname: "127.0.0.1", port: 0 } as const;
 
@@ -36,7 +38,7 @@ async function until(done: () => boolean): Promise<void> {
   assert(done(), "it never came to pass");
 }
 
-Deno.test("serve() handles each connection and resolves when the listener is closed", async () => {
+test("serve() handles each connection and resolves when the listener is closed", async () => {
   await assertNoFdLeak(async () => {
     const listener = listen(LOCAL);
     const server = spawn(() => serve(listener, echo));
@@ -63,14 +65,14 @@ Deno.test("serve() handles each connection and resolves when the listener is clo
   });
 });
 
-Deno.test("serve() on a closed listener resolves", async () => {
+test("serve() on a closed listener resolves", async () => {
   const listener = listen(LOCAL);
   listener.close();
   await serve(listener, echo);
   assertEquals(listener.fileno(), -1);
 });
 
-Deno.test("serve() accepts no connection over the limit", async () => {
+test("serve() accepts no connection over the limit", async () => {
   using listener = listen(LOCAL);
   const running: TcpConn[] = [];
   let most = 0;
@@ -101,7 +103,7 @@ Deno.test("serve() accepts no connection over the limit", async () => {
   await server.wait();
 });
 
-Deno.test("serve() resolves when a handler throws StopServe, at the limit too", async () => {
+test("serve() resolves when a handler throws StopServe, at the limit too", async () => {
   for (const concurrency of [1, 10]) {
     using listener = listen(LOCAL);
     const server = spawn(() =>
@@ -119,7 +121,7 @@ Deno.test("serve() resolves when a handler throws StopServe, at the limit too", 
   assertEquals(getHub().getReaders(), []);
 });
 
-Deno.test("serve() gives errors to onError, closes the connection and goes on", async () => {
+test("serve() gives errors to onError, closes the connection and goes on", async () => {
   using listener = listen(LOCAL);
   const seen: unknown[] = [];
   const errors = [new Error("one"), new Timeout(null), new GreenletExit()];
@@ -149,7 +151,7 @@ Deno.test("serve() gives errors to onError, closes the connection and goes on", 
   await server.wait();
 });
 
-Deno.test("serve() reports a handler's error once on stderr by default", async () => {
+test("serve() reports a handler's error once on stderr by default", async () => {
   using listener = listen(LOCAL);
   using output = stub(console, "error");
   const server = spawn(() =>
@@ -168,7 +170,7 @@ Deno.test("serve() reports a handler's error once on stderr by default", async (
   await server.wait();
 });
 
-Deno.test("serve() rejects with what onError throws, now or later", async () => {
+test("serve() rejects with what onError throws, now or later", async () => {
   for (const later of [false, true]) {
     using listener = listen(LOCAL);
     const failure = new Error("onError broke");
@@ -189,7 +191,7 @@ Deno.test("serve() rejects with what onError throws, now or later", async () => 
   }
 });
 
-Deno.test("kill() of serve leaves handlers and listener alone", async () => {
+test("kill() of serve leaves handlers and listener alone", async () => {
   using listener = listen(LOCAL);
   const server = spawn(() => serve(listener, echo));
   using client = await connect({ port: listener.addr.port });
@@ -206,7 +208,7 @@ Deno.test("kill() of serve leaves handlers and listener alone", async () => {
   assertEquals(await client.read(new Uint8Array(1)), null);
 });
 
-Deno.test("kill() of serve at the limit leaves nothing behind", async () => {
+test("kill() of serve at the limit leaves nothing behind", async () => {
   using listener = listen(LOCAL);
   const server = spawn(() => serve(listener, echo, { concurrency: 1 }));
   using client = await connect({ port: listener.addr.port });
@@ -219,7 +221,7 @@ Deno.test("kill() of serve at the limit leaves nothing behind", async () => {
   assertEquals(getHub().getTimersCount(), 0);
 });
 
-Deno.test("serve() waits out a lack of descriptors", async () => {
+test("serve() waits out a lack of descriptors", async () => {
   using listener = listen(LOCAL);
   const server = spawn(() => serve(listener, echo));
   using first = await connect({ port: listener.addr.port });
@@ -259,7 +261,7 @@ Deno.test("serve() waits out a lack of descriptors", async () => {
   lib.close();
 });
 
-Deno.test("serve() checks its arguments by rejections", async () => {
+test("serve() checks its arguments by rejections", async () => {
   using listener = listen(LOCAL);
   await assertRejects(() => serve({} as never, echo), TypeError);
   await assertRejects(() => serve(listener, 1 as never), TypeError);
@@ -277,7 +279,7 @@ Deno.test("serve() checks its arguments by rejections", async () => {
   );
 });
 
-Deno.test("serve() names the handler in messages about its greenthreads", async () => {
+test("serve() names the handler in messages about its greenthreads", async () => {
   using listener = listen(LOCAL);
   let message = "";
   const server = spawn(() =>

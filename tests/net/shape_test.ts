@@ -21,6 +21,7 @@ import {
   readAll,
   tcpPair,
   temporaryPath,
+  test,
   text,
 } from "./rig.ts";
 
@@ -92,7 +93,7 @@ async function* lines(conn: Deno.Conn): AsyncGenerator<string> {
 }
 
 for (const [whose, net] of BOTH) {
-  Deno.test(`a line reader over readable runs on ${whose} sockets`, async () => {
+  test(`a line reader over readable runs on ${whose} sockets`, async () => {
     const [a, b] = await pairOf(net);
     const sending = (async () => {
       for (const part of ["one\ntw", "o\n", "\nthree\nfour"]) {
@@ -107,7 +108,7 @@ for (const [whose, net] of BOTH) {
     assertEquals(got, ["one", "two", "", "three", "four"]);
   });
 
-  Deno.test(`pipeTo echoes on ${whose} sockets`, async () => {
+  test(`pipeTo echoes on ${whose} sockets`, async () => {
     const [a, b] = await pairOf(net);
     const data = pattern(1_000_000);
     const echo = b.readable.pipeTo(b.writable);
@@ -123,7 +124,7 @@ for (const [whose, net] of BOTH) {
     a.close();
   });
 
-  Deno.test(`pipeTo joins two connections of ${whose} sockets`, async () => {
+  test(`pipeTo joins two connections of ${whose} sockets`, async () => {
     const [client, front] = await pairOf(net);
     const [back, server] = await pairOf(net);
     const there = front.readable.pipeTo(back.writable);
@@ -143,7 +144,7 @@ for (const [whose, net] of BOTH) {
     }
   });
 
-  Deno.test(`for await over a listener and using run on ${whose} sockets`, async () => {
+  test(`for await over a listener and using run on ${whose} sockets`, async () => {
     let served = 0;
     const listener = net.listen(LOCAL);
     const serving = (async () => {
@@ -165,7 +166,7 @@ for (const [whose, net] of BOTH) {
     assertEquals(served, 3);
   });
 
-  Deno.test(`a BYOB reader runs on ${whose} sockets`, async () => {
+  test(`a BYOB reader runs on ${whose} sockets`, async () => {
     const [a, b] = await pairOf(net);
     await a.write(bytes("hello"));
     const reader = b.readable.getReader({ mode: "byob" });
@@ -178,7 +179,7 @@ for (const [whose, net] of BOTH) {
     assertEquals([last.done, last.value?.length], [true, 0]);
   });
 
-  Deno.test(`the end of a stream closes ${whose} sockets`, async () => {
+  test(`the end of a stream closes ${whose} sockets`, async () => {
     for (const how of ["writable", "cancel", "abort", "end"]) {
       const [a, b] = await pairOf(net);
       if (how === "writable") await a.writable.close();
@@ -195,7 +196,7 @@ for (const [whose, net] of BOTH) {
     }
   });
 
-  Deno.test(`close() breaks a pending read of readable off on ${whose} sockets`, async () => {
+  test(`close() breaks a pending read of readable off on ${whose} sockets`, async () => {
     const [a, b] = await pairOf(net);
     const reading = a.readable.getReader().read();
     const rejected = assertRejects(() => reading);
@@ -205,7 +206,7 @@ for (const [whose, net] of BOTH) {
     b.close();
   });
 
-  Deno.test(`a small protocol runs on ${whose} sockets`, async () => {
+  test(`a small protocol runs on ${whose} sockets`, async () => {
     const listener = net.listen(LOCAL);
     const serving = (async () => {
       const conn = await listener.accept();
@@ -233,7 +234,7 @@ for (const [whose, net] of BOTH) {
   });
 }
 
-Deno.test("readable and writable are made once", async () => {
+test("readable and writable are made once", async () => {
   const [a, b] = await tcpPair();
   const { readable, writable } = a;
   assertStrictEquals(a.readable, readable);
@@ -242,7 +243,7 @@ Deno.test("readable and writable are made once", async () => {
   b.close();
 });
 
-Deno.test("writes to writable finish before the end of readable closes", async () => {
+test("writes to writable finish before the end of readable closes", async () => {
   const path = temporaryPath();
   using listener = listen({ transport: "unix", path });
   const client = await connect({ transport: "unix", path });
