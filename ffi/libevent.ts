@@ -12,7 +12,8 @@
  * - The environment (`EVENT_NOEPOLL`, `EVENT_EPOLL_USE_CHANGELIST`) could
  *   change what a base does behind our back: it is told not to look.
  * - All calls of a base and all callbacks come from the thread that made it.
- *   The callback is one per thread and never closed, like the library itself.
+ *   The callback is one per thread and, but in Workers, never closed, like the
+ *   library itself: a hub may be made in one test and closed in another.
  *
  * @module
  */
@@ -21,6 +22,7 @@ import { EPOLL_CTL_MOD, EPOLLIN } from "./constants.ts";
 import { SystemError } from "./errors.ts";
 import { epollEventLayout } from "./layout.ts";
 import { errno, hasFullGrant, libc, whyNoLibc } from "./libc.ts";
+import { callAtThreadExit } from "./thread_exit.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** event_new(3): wait for readability. */
@@ -34,6 +36,9 @@ const EVLOOP_ONCE = 0x01;
 const EVLOOP_NONBLOCK = 0x02;
 const EVENT_BASE_FLAG_NOLOCK = 0x01;
 const EVENT_BASE_FLAG_IGNORE_ENV = 0x02;
+const NOTHING: Disposable = { [Symbol.dispose]() {} };
+
+const RTLD_NOW = 2;
 const OLDEST = 0x02010000;
 const FEWEST_EVENTS = 32;
 const MOST_EVENTS = 4096;
@@ -118,6 +123,11 @@ export const LIBEVENT = {
     parameters: ["pointer"], // struct event *ev
     result: "void",
   },
+  /** Its address, for whoever calls it without JavaScript. */
+  event_base_free_address: {
+    name: "event_base_free",
+    type: "pointer",
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** libevent's functions by C name. */
@@ -144,7 +154,7 @@ const HOW_TO_INSTALL = "install it (Debian and Ubuntu: libevent-core-2.1-7 " +
 
 interface Opened {
   readonly symbols: Libevent;
-  readonly callback: Deno.PointerValue;
+  readonly pinned: boolean;
 }
 
 let opened: Opened | null = null;
@@ -156,10 +166,49 @@ function onEvent(fd: number, what: number): void {
   told.push(fd, what);
 }
 
+/** The thread's one callback, and how many bases have it. */
+let callback: CallBack | null = null;
+let holders = 0;
+
+type CallBack = Deno.UnsafeCallback<{
+  readonly parameters: readonly ["i32", "i16"];
+  readonly result: "void";
+}>;
+
+function holdCallback(): Deno.PointerObject {
+  holders++;
+  callback ??= new Deno.UnsafeCallback(
+    { parameters: ["i32", "i16"], result: "void" } as const,
+    onEvent,
+  );
+  return callback.pointer;
+}
+
+function releaseCallback(): void {
+  if (--holders > 0) return;
+  callback?.close();
+  callback = null;
+}
+
 /** Let libevent keep its warnings to itself, whichever thread they come from. */
 function silence(symbols: Libevent): void {
   const nothing = libc().dlsym?.(0n, cString("abs")) ?? null;
   if (nothing !== null) symbols.event_set_log_callback(nothing);
+}
+
+/**
+ * Keep the library mapped when Deno closes it: at the end of a Worker's thread
+ * its bases are freed after that.
+ */
+function pin(name: string): boolean {
+  const dlopen = libc().dlsym?.(0n, cString("dlopen")) ?? null;
+  if (dlopen === null) return false;
+  const definition = {
+    parameters: ["buffer", "i32"], // const char *filename, int flags
+    result: "pointer",
+  } as const;
+  return new Deno.UnsafeFnPointer(dlopen as never, definition)
+    .call(cString(name), RTLD_NOW) !== null;
 }
 
 function open(names: readonly string[]): Opened {
@@ -178,11 +227,9 @@ function open(names: readonly string[]): Opened {
     }
     if (symbols.event_get_version_number() < OLDEST) continue;
     silence(symbols);
-    const callback = new Deno.UnsafeCallback(
-      { parameters: ["i32", "i16"], result: "void" },
-      onEvent,
-    );
-    return { symbols, callback: callback.pointer };
+    // A Worker that ends with a callback open leaves Deno's descriptors open.
+    if (!("WorkerGlobalScope" in globalThis)) holdCallback();
+    return { symbols, pinned: pin(name) };
   }
   throw new Deno.errors.NotFound(
     `Cannot open libevent 2.1: looked for ${names.join(", ")}; ` +
@@ -255,6 +302,9 @@ export class EventBase {
   readonly epfd: number;
   readonly #c = libevent();
   readonly #base: Deno.PointerObject;
+  readonly #callback = holdCallback();
+  /** Frees the base with the thread, if nobody does before. */
+  readonly #keep: Disposable;
   /** How many events libevent takes from epoll at once; it doubles it, too. */
   #capacity = FEWEST_EVENTS;
 
@@ -279,6 +329,7 @@ export class EventBase {
     const error = base === null ? errno() : 0;
     c.event_config_free(config);
     if (base === null) {
+      releaseCallback();
       throw new SystemError(
         error,
         "event_base_new_with_config",
@@ -286,6 +337,12 @@ export class EventBase {
       );
     }
     this.#base = base;
+    this.#keep = opened!.pinned
+      ? callAtThreadExit(
+        this.#c.event_base_free_address as Deno.PointerObject,
+        Deno.UnsafePointer.value(base),
+      )
+      : NOTHING;
     this.method = text(c.event_base_get_method(base));
     try {
       this.epfd = this.method === "epoll" ? this.#findEpoll() : -1;
@@ -305,7 +362,7 @@ export class EventBase {
       this.#base,
       fd,
       what | EV_PERSIST,
-      opened!.callback,
+      this.#callback,
       null,
     );
     if (event === null) return null;
@@ -339,7 +396,9 @@ export class EventBase {
 
   /** Free it, after its events. */
   free(): void {
+    this.#keep[Symbol.dispose]();
     this.#c.event_base_free(this.#base);
+    releaseCallback();
   }
 
   /**
