@@ -56,7 +56,7 @@ export class TempFolder implements Disposable {
 
   /** Make it. */
   constructor() {
-    const template = cString("/tmp/greenhub-demo-XXXXXX");
+    const template = cString(`/tmp/greenhub-demo-${Deno.pid}-XXXXXX`);
     if (libc().mkdtemp(template) === null) check(-1, "mkdtemp");
     this.path = new TextDecoder().decode(template.subarray(0, -1));
   }
