@@ -2,21 +2,21 @@
  * A greenthread: an async function with an identity, a result, and waits that
  * can be broken off from outside.
  *
- * "Current" is an `AsyncLocalStorage` store, so it is right across any await.
+ * "Current" follows the code across any await (`context.ts`).
  * The trap it guards: a greenthread inside an ordinary `await` cannot be
  * interrupted there; a kill is then kept and delivered at its next wait.
  *
  * @module
  */
 
-import { AsyncLocalStorage } from "node:async_hooks";
+import { makeContext } from "./context.ts";
 import { GreenletExit, HubError } from "./errors.ts";
 import { reportError } from "./report.ts";
 import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
 import { Suspension, type SuspensionOwner } from "./suspension.ts";
 import { currentHub, thread } from "./thread.ts";
 
-const storage = new AsyncLocalStorage<GreenThread>();
+const context = makeContext<GreenThread>();
 
 const UNSTARTED = 0;
 const STARTED = 1;
@@ -411,7 +411,7 @@ function isExit(value: unknown): boolean {
 }
 
 function begin(gt: GreenThread): void {
-  storage.enterWith(gt);
+  context.enter(gt);
   gt.main();
 }
 
@@ -434,12 +434,12 @@ const main = new GreenThread(null, NO_ARGS, "main");
  * ```
  */
 export function getCurrent(): GreenThread {
-  return storage.getStore() ?? main;
+  return context.get() ?? main;
 }
 
 /** Run `fn` as `gt`: how MAINLOOP gets its own context. @internal */
-export function runAs<R>(gt: GreenThread, fn: () => R): R {
-  return storage.run(gt, fn);
+export function runAs(gt: GreenThread, fn: () => void): void {
+  context.run(gt, fn);
 }
 
 /**
@@ -453,7 +453,7 @@ export function suspend(
   hub: Scheduler,
   owner: SuspensionOwner | null,
 ): Suspension {
-  const current = storage.getStore() ?? main;
+  const current = context.get() ?? main;
   if (current.isMainloop) {
     throw new HubError(
       "Cannot wait in MAINLOOP: do not call blocking functions from the mainloop",

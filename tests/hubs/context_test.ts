@@ -1,0 +1,90 @@
+/**
+ * The current value follows the code, in both ways there are, and beside the
+ * `AsyncLocalStorage`s of others.
+ */
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { assert, assertEquals } from "@std/assert";
+import {
+  type Context,
+  directContext,
+  internals,
+  storedContext,
+} from "../../hubs/context.ts";
+import { getCurrent, getHub, sleep, spawn } from "../../mod.ts";
+
+getHub();
+
+function ways(): [name: string, context: Context<string>][] {
+  const core = internals();
+  assert(core !== null, "this Deno has no such corner");
+  return [["direct", directContext(core)], ["stored", storedContext()]];
+}
+
+for (const [name, context] of ways()) {
+  Deno.test(`Context (${name}) follows the code across awaits`, async () => {
+    const other = new AsyncLocalStorage<number>();
+    const seen: unknown[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    other.run(7, () => {
+      context.run("a", () => {
+        void (async () => {
+          await null;
+          seen.push(context.get(), other.getStore());
+          await new Promise((done) => setTimeout(done, 1));
+          seen.push(context.get(), other.getStore());
+          other.run(8, () => seen.push(context.get(), other.getStore()));
+          context.run("b", () => seen.push(context.get(), other.getStore()));
+          seen.push(context.get());
+          resolve();
+        })();
+      });
+      seen.push(context.get(), other.getStore());
+    });
+    seen.push(context.get());
+    await promise;
+    assertEquals(seen, [
+      ...[undefined, 7, undefined],
+      ...["a", 7, "a", 7, "a", 8, "b", 7, "a"],
+    ]);
+  });
+
+  Deno.test(`Context (${name}) enters for one reaction only`, async () => {
+    const entered = Promise.resolve().then(async () => {
+      context.enter("in");
+      await null;
+      return context.get();
+    });
+    assertEquals(await entered, "in");
+    assertEquals(context.get(), undefined);
+  });
+}
+
+Deno.test("spawn() hands on the AsyncLocalStorages of the spawner", async () => {
+  const request = new AsyncLocalStorage<string>();
+  const inner = request.run("42", () =>
+    spawn(async () => {
+      await sleep();
+      const deep = spawn(() => request.getStore());
+      return [request.getStore(), await deep.wait()];
+    }));
+  const outer = spawn(() => request.getStore());
+  assertEquals(await inner.wait(), ["42", "42"]);
+  assertEquals(await outer.wait(), undefined);
+});
+
+Deno.test("getCurrent() is right within and without other storages", async () => {
+  const storage = new AsyncLocalStorage<number>();
+  const main = getCurrent();
+  const gt = spawn(async () => {
+    const seen = [getCurrent()];
+    await storage.run(1, async () => {
+      seen.push(getCurrent());
+      await sleep(1);
+      seen.push(getCurrent());
+    });
+    return seen;
+  });
+  assertEquals(await gt.wait(), [gt, gt, gt]);
+  assertEquals(storage.run(1, getCurrent), main);
+});
