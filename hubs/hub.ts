@@ -342,7 +342,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
    * It keeps nothing alive: who parks this way has said elsewhere (a listener,
    * a timer) what shall wake it.
    *
-   * @throws {HubError} If called from MAINLOOP.
+   * @throws {HubError} If called from MAINLOOP, or if the hub was closed.
    */
   switch(): Promise<unknown> {
     if (getCurrent().isMainloop) {
@@ -351,6 +351,7 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
       );
     }
     try {
+      this.#assertOpen();
       const suspension = suspend(this, null);
       suspension.bare = true;
       return suspension.promise;
@@ -730,11 +731,18 @@ export class BaseHub implements Scheduler, TimerHome, AsyncDisposable {
     this.#busy = true;
     try {
       const result = listener.cb(listener.fd);
-      if (result instanceof Promise) reportLater(result, "Error in a listener");
+      if (result instanceof Promise) {
+        result.catch((error) => this.#drop(listener, error));
+      }
     } catch (error) {
-      this.remove(listener);
-      reportError(`Error in the callback of ${listener}, removed`, error);
+      this.#drop(listener, error);
     }
+  }
+
+  /** Its callback threw, or rejected: it loses its listener, nothing else. */
+  #drop(listener: FdListener, error: unknown): void {
+    this.remove(listener);
+    reportError(`Error in the callback of ${listener}, removed`, error);
   }
 
   #guard(fn: () => unknown, what: string): void {

@@ -292,6 +292,8 @@ export const hubCases: readonly Case[] = [
         [0, 0],
       );
       assert.throws(() => hub.add(hub.READ, reader, never, never), HubError);
+      assert.throws(() => hub.scheduleCallGlobal(1, never), HubError);
+      assert.ok(await failure(hub.switch()) instanceof HubError);
       const next = getHub();
       assert.notEqual(next, hub);
       assert.equal(next.constructor, hub.constructor);

@@ -352,6 +352,24 @@ export const listenerCases: readonly Case[] = [
   ],
 
   [
+    "an async callback that rejects is reported and loses its listener",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader, writer] = rig.pipe();
+      // deno-lint-ignore require-await
+      hub.add(READ, reader, async () => {
+        throw new Error("in async cb");
+      }, never);
+      rig.write(writer);
+      await rig.passes(5);
+      const reports = rig.takeReports();
+      assert.equal(reports.length, 1, reports.join("\n"));
+      assert.match(reports[0]!, /in async cb/);
+      rig.assertIdle();
+    },
+  ],
+
+  [
     "hubExceptions(false) silences callbacks, timers and greenthreads",
     async (rig) => {
       const { hub } = rig;

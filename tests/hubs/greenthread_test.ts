@@ -20,6 +20,7 @@ import {
   sleep,
   spawn,
   spawnN,
+  Timeout,
   trampoline,
 } from "../../mod.ts";
 import { hubExceptions } from "../../hubs/debug.ts";
@@ -487,3 +488,30 @@ hubTest("GreenThread is refused what is no function", async () => {
   }
   await assertRejects(() => kill({} as never), TypeError);
 });
+
+hubTest("a Timeout rejects every wait that is pending", async (rig) => {
+  const [reader] = rig.pipe();
+  const gt = spawn(async () => {
+    using limit = new Timeout(1);
+    const results = await Promise.allSettled([
+      sleep(60_000),
+      trampoline(reader, { read: true }),
+      getHub().switch(),
+    ]);
+    return results.map((result) =>
+      (result as PromiseRejectedResult).reason === limit
+    );
+  });
+  assertEquals(await gt.wait(), [true, true, true]);
+  rig.assertIdle();
+});
+
+hubTest(
+  "GreenThread.switch() of one that has not started or is dead",
+  async () => {
+    const gt = spawn(() => {});
+    assertThrows(() => gt.switch(), HubError);
+    await gt.wait();
+    assertThrows(() => gt.switch(), HubError);
+  },
+);
