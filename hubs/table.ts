@@ -24,6 +24,9 @@ import { type FdListener, Watched } from "./listeners.ts";
 import { BAD, type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { thread } from "./thread.ts";
 
+/** So many forgotten descriptors may be remembered until the hub is idle. */
+const MOST_STALE = 64;
+
 /** A waiter with nothing to wait for any more, and why. */
 export interface LostWaiter {
   readonly listener: FdListener;
@@ -105,6 +108,8 @@ export class ListenerTable {
     if (!watched.stale && watched.interest !== watched.wanted) {
       watched.stale = true;
       this.#stale.push(watched);
+      // A hub that is never idle never settles.
+      if (this.#stale.length > 2 * this.#table.size + MOST_STALE) this.#prune();
     }
   }
 
@@ -143,6 +148,13 @@ export class ListenerTable {
     if (this.#closed.length > 0) this.#dropClosed();
     if (this.#unclaimed.length > 0) this.#forgetUnclaimed();
     return { ready, bad };
+  }
+
+  /** Let go of those among the stale that were forgotten meanwhile. */
+  #prune(): void {
+    this.#stale = this.#stale.filter((watched) =>
+      this.#table.get(watched.fd) === watched
+    );
   }
 
   /** Take back registrations that nobody needs any more. */
