@@ -69,6 +69,7 @@ export class InOrder {
 
   /** Act as if it had never been reserved. */
   drop(place: Place): void {
+    if (place.dropped) return;
     place.dropped = true;
     this.#pending--;
     this.#finish(place);
@@ -85,8 +86,9 @@ export class InOrder {
   abort(): GreenThread[] {
     const working: GreenThread[] = [];
     while (this.#places.size > 0) {
-      const { gt } = this.#places.shift();
-      if (gt !== null && !gt.dead) working.push(gt);
+      const place = this.#places.shift();
+      place.dropped = true;
+      if (place.gt !== null && !place.gt.dead) working.push(place.gt);
     }
     while (this.#ready.size > 0) this.#ready.tryGet();
     this.#pending = 0;

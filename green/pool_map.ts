@@ -116,6 +116,7 @@ export class PoolMap<R> implements AsyncIterableIterator<R>, AsyncDisposable {
       const gt = await this.#pool.spawn(args);
       gt.expectWait();
       this.#results.fill(place, gt);
+      if (this.#stopped) gt.throw(new GreenletExit());
     } catch (error) {
       this.#results.drop(place);
       throw error;

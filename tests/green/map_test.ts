@@ -216,6 +216,41 @@ greenTest(
   },
 );
 
+greenTest(
+  "imap(): return() while it waits for a slot spawns no more",
+  async () => {
+    const pool = new GreenPool(2);
+    const go = new GreenEvent();
+    for (let i = 0; i < 2; i++) await pool.spawnN(() => go.wait());
+    const numbers = new Numbers();
+    const results = pool.imap(never, numbers);
+    const waiting = results.next();
+    await settle();
+    assertEquals(pool.waiting, 1);
+    assertEquals(await results.return(), END);
+    assertEquals([pool.waiting, numbers.closed], [0, 1]);
+    assertEquals([await waiting, await results.next()], [END, END]);
+    go.send();
+    await pool.waitAll();
+  },
+);
+
+greenTest("imap(): return() by the last to wait for a lent slot", async () => {
+  const pool = new GreenPool(1);
+  let killed = false;
+  const gt = await pool.spawn(async () => {
+    const results = pool.imap(async () => {
+      killed = await failure(sleep(60_000)) instanceof GreenletExit;
+    }, [1, 2]);
+    await settle();
+    await results.return();
+    return await results.next();
+  });
+  assertEquals(await gt.wait(), END);
+  assert(killed);
+  await pool.waitAll();
+});
+
 greenTest("imap(): leaving a for await stops it", async () => {
   const pool = new GreenPool(2);
   const numbers = new Numbers();

@@ -77,6 +77,22 @@ function putting(queue: LightQueue<string>): Subject {
   };
 }
 
+/** A signal, and how many listen to it. */
+function countedSignal(): { signal: AbortSignal; listeners: () => number } {
+  const { signal } = new AbortController();
+  let count = 0;
+  const { addEventListener: add, removeEventListener: remove } = signal;
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    count++;
+    add.apply(signal, args);
+  };
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+    count--;
+    remove.apply(signal, args);
+  };
+  return { signal, listeners: () => count };
+}
+
 const SUBJECTS: Record<string, () => Subject> = {
   "GreenEvent.wait()": () => {
     const event = new GreenEvent<number>();
@@ -174,11 +190,14 @@ for (const [name, make] of Object.entries(SUBJECTS)) {
     async () => {
       const subject = make();
       const before = subject.state();
-      const gt = spawn(() => subject.wait());
+      const { signal, listeners } = countedSignal();
+      const gt = spawn(() => subject.wait({ timeout: 60_000, signal }));
       await settle();
+      assertEquals([getHub().getTimersCount(), listeners()], [1, 1]);
       const other = spawn(() => subject.wait());
       await settle();
       await gt.kill();
+      assertEquals([getHub().getTimersCount(), listeners()], [0, 0]);
       assert(await failure(gt.wait()) instanceof GreenletExit);
       assert(!other.dead);
       await other.kill();
@@ -230,13 +249,15 @@ for (const [name, make] of Object.entries(SUBJECTS)) {
     const clock = new StoppedClock();
     const subject = make();
     const before = subject.state();
-    const gt = spawn(() => subject.wait({ timeout: 10 }));
+    const { signal, listeners } = countedSignal();
+    const gt = spawn(() => subject.wait({ timeout: 10, signal }));
     const ended = gt.wait().catch((error: Error) => error);
     await settle();
     await clock.advance(9);
     assert(!gt.dead);
     await clock.advance(1);
     assert(gt.dead);
+    assertEquals(listeners(), 0);
     if (subject.expiry === null) assertEquals(await ended, false);
     else assert(await ended instanceof subject.expiry);
     assertEquals(subject.state(), before);
@@ -248,14 +269,14 @@ for (const [name, make] of Object.entries(SUBJECTS)) {
     `${name} with a timeout or signal leaves no timer when granted`,
     async () => {
       const subject = make();
-      const { signal } = new AbortController();
+      const { signal, listeners } = countedSignal();
       const gt = spawn(() => subject.wait({ timeout: 60_000, signal }));
       await settle();
-      assertEquals(getHub().getTimersCount(), 1);
+      assertEquals([getHub().getTimersCount(), listeners()], [1, 1]);
       subject.grant();
       await settle();
       assertEquals(await gt.wait(), subject.value);
-      assertEquals(getHub().getTimersCount(), 0);
+      assertEquals([getHub().getTimersCount(), listeners()], [0, 0]);
     },
   );
 
