@@ -60,7 +60,6 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
   suspension: Suspension | null = null;
   #hub: BaseHub | null = null;
   #timer: Cancellable | null = null;
-  #ms = 0;
 
   /** Prepare waits for one direction of `fd`. */
   constructor(evtype: Interest, fd: number) {
@@ -113,8 +112,8 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     this.#hub = hub;
     this.suspension = suspension;
     if (timeout !== null && timeout !== Infinity) {
-      this.#ms = timeout;
-      this.#timer = hub.callLater(Math.max(0, timeout), this.#expire);
+      const expire = (): void => this.#expire(suspension, timeout);
+      this.#timer = hub.callLater(Math.max(0, timeout), expire);
     }
     return suspension.promise;
   }
@@ -147,16 +146,13 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     this.release();
   }
 
-  readonly #expire = (): void => {
+  #expire(suspension: Suspension, ms: number): void {
     this.#timer = null;
     // Data that is there wins: end it after this pass's sweep.
-    const { suspension } = this;
     this.#hub?.expire(() => {
-      if (suspension === this.suspension) {
-        suspension?.throw(Timeout.expired(this.#ms));
-      }
+      if (suspension === this.suspension) suspension.throw(Timeout.expired(ms));
     });
-  };
+  }
 }
 
 /** Who a listener belongs to before its first wait. */

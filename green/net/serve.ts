@@ -10,12 +10,12 @@
 
 import { SystemError } from "../../ffi/errors.ts";
 import { GreenletExit, IOClosed } from "../../hubs/errors.ts";
-import { suspend } from "../../hubs/greenthread.ts";
+import { GreenThread, suspend } from "../../hubs/greenthread.ts";
 import { getHub } from "../../hubs/registry.ts";
 import { reportError } from "../../hubs/report.ts";
 import type { Cancellable } from "../../hubs/scheduler.ts";
-import { spawnN } from "../../hubs/spawn.ts";
 import type { Suspension } from "../../hubs/suspension.ts";
+import { currentHub } from "../../hubs/thread.ts";
 import { assertMayWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn } from "./conn.ts";
 import type { Listener } from "./listener.ts";
@@ -64,13 +64,34 @@ const TRANSIENT: ReadonlySet<string> = new Set([
 const FIRST_PAUSE = 5;
 const LAST_PAUSE = 1000;
 
+/**
+ * A handler's greenthread. It has no wrapper around the handler: that would
+ * cost each idle connection a few hundred bytes.
+ */
+class HandlerThread<T extends StreamConn> extends GreenThread {
+  readonly #server: Server<T>;
+  readonly #conn: T;
+
+  constructor(server: Server<T>, handler: Handler<T>, conn: T) {
+    super(handler, [conn]);
+    this.#server = server;
+    this.#conn = conn;
+    this.inheritContext();
+  }
+
+  override end(failed: boolean, value: unknown): void {
+    if (this.dead) return;
+    super.end(false, undefined);
+    this.#server.handled(this.#conn, failed, value);
+  }
+}
+
 /** One call of `serve`. */
 class Server<T extends StreamConn> {
   readonly #listener: Listener<T, StreamAddr>;
   readonly #handler: Handler<T>;
   readonly #concurrency: number;
   readonly #onError: (error: unknown, conn: T) => unknown;
-  readonly #one: (conn: T) => Promise<void>;
   #active = 0;
   #accepting = false;
   #stopped = false;
@@ -89,9 +110,6 @@ class Server<T extends StreamConn> {
     this.#handler = handler;
     this.#concurrency = concurrency;
     this.#onError = onError;
-    // So that messages about its greenthreads name the handler.
-    const name = handler.name || "handler";
-    this.#one = { [name]: (conn: T) => this.#handle(conn) }[name]!;
   }
 
   async run(): Promise<void> {
@@ -114,7 +132,8 @@ class Server<T extends StreamConn> {
       this.#accepting = false;
       this.#active++;
       this.#pause = FIRST_PAUSE;
-      spawnN(this.#one, conn);
+      const gt = new HandlerThread(this, this.#handler, conn);
+      currentHub().enqueue(gt);
     } catch (error) {
       this.#accepting = false;
       if (error === this) return;
@@ -143,20 +162,19 @@ class Server<T extends StreamConn> {
     }
   }
 
-  async #handle(conn: T): Promise<void> {
-    try {
-      await this.#handler(conn);
-    } catch (error) {
-      conn.close();
-      if (error instanceof StopServe) this.#stop();
-      else if (!(error instanceof GreenletExit)) {
-        await this.#complain(error, conn);
-      }
-    } finally {
-      conn.close();
-      this.#active--;
-      this.#resting?.schedule();
-    }
+  /** A handler has ended. */
+  handled(conn: T, failed: boolean, error: unknown): void {
+    conn.close();
+    if (!failed || error instanceof GreenletExit) this.#free();
+    else if (error instanceof StopServe) {
+      this.#stop();
+      this.#free();
+    } else void this.#complain(error, conn).finally(() => this.#free());
+  }
+
+  #free(): void {
+    this.#active--;
+    this.#resting?.schedule();
   }
 
   async #complain(error: unknown, conn: T): Promise<void> {
