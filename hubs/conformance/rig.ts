@@ -199,7 +199,7 @@ export async function runCase(
     await macrotask();
     left = newSince(before);
   }
-  assert.deepEqual(left, [], "descriptors left behind");
+  assert.deepEqual(left.map(describe), [], "descriptors left behind");
 }
 
 /** Reject unless `promise` settles in `ms`. */
@@ -235,6 +235,15 @@ function openFds(): Set<number> {
     if (libc().fcntl(fd, F_GETFD, 0) >= 0) open.add(fd);
   }
   return open;
+}
+
+/** A number and, where the system tells, what it leads to. */
+function describe(fd: number): string {
+  try {
+    return `fd ${fd}: ${Deno.readLinkSync(`/proc/self/fd/${fd}`)}`;
+  } catch {
+    return `fd ${fd}`;
+  }
 }
 
 function newSince(before: ReadonlySet<number>): number[] {
