@@ -17,22 +17,36 @@
  */
 
 import { libc } from "../ffi/libc.ts";
+import { callbackCases } from "./conformance/callbacks.ts";
+import { closingCases } from "./conformance/closing.ts";
 import { coexistenceCases } from "./conformance/coexistence.ts";
 import { descriptorCases } from "./conformance/descriptors.ts";
+import { endingCases } from "./conformance/ending.ts";
 import { hubCases } from "./conformance/hub.ts";
 import { listenerCases } from "./conformance/listeners.ts";
+import { localTimerCases } from "./conformance/local_timers.ts";
 import { mainloopCases } from "./conformance/mainloop.ts";
-import { type Case, runCase } from "./conformance/rig.ts";
+import { noticeCases } from "./conformance/notices.ts";
+import { queueingCases } from "./conformance/queueing.ts";
 import { timerCases } from "./conformance/timers.ts";
 import { trampolineCases } from "./conformance/trampoline.ts";
+import { waitCases } from "./conformance/waits.ts";
+import { type Case, runCase } from "./conformance/rig.ts";
 import type { HubModule } from "./registry.ts";
 
 const CASES: readonly Case[] = [
   ...hubCases,
+  ...endingCases,
   ...listenerCases,
+  ...queueingCases,
+  ...callbackCases,
   ...descriptorCases,
+  ...closingCases,
+  ...noticeCases,
   ...timerCases,
+  ...localTimerCases,
   ...mainloopCases,
+  ...waitCases,
   ...trampolineCases,
   ...coexistenceCases,
 ];

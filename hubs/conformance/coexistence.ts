@@ -82,6 +82,7 @@ async function fetchOnce(): Promise<string> {
   }
 }
 
+/** The cases of this group. */
 export const coexistenceCases: readonly Case[] = [
   ["an idle hub makes no passes", async (rig) => {
     const { hub } = rig;

@@ -6,13 +6,11 @@
 
 import assert from "node:assert/strict";
 import { macrotask } from "../deno_loop.ts";
-import { hubExceptions, hubPreventMultipleReaders } from "../debug.ts";
-import { HubError, IOClosed } from "../errors.ts";
 import type { FdListener } from "../listeners.ts";
 import { READ, WRITE } from "../poller.ts";
-import { kill, sleep, spawn, spawnN } from "../spawn.ts";
+import { kill, sleep, spawn } from "../spawn.ts";
 import { trampoline } from "../trampoline.ts";
-import { type Case, failure, never, type Rig } from "./rig.ts";
+import { type Case, never, type Rig } from "./rig.ts";
 
 /** Add a listener that reads one byte a call, and counts. */
 function reading(rig: Rig, fd: number, log: number[]): FdListener {
@@ -22,6 +20,7 @@ function reading(rig: Rig, fd: number, log: number[]): FdListener {
   }, never);
 }
 
+/** The cases of this group. */
 export const listenerCases: readonly Case[] = [
   ["add() calls cb(fd) once in each pass while ready", async (rig) => {
     const { hub } = rig;
@@ -136,112 +135,6 @@ export const listenerCases: readonly Case[] = [
     assert.deepEqual(log, ["write", "read", "again"]);
   }],
 
-  ["add() refuses a second reader and names both", async (rig) => {
-    const { hub } = rig;
-    const [reader, writer] = rig.pipe();
-    const first = spawn(function theFirst() {
-      return trampoline(reader, { read: true });
-    });
-    const second = spawn(function theSecond() {
-      return trampoline(reader, { read: true });
-    });
-    const error = await failure(second.wait());
-    assert.ok(error instanceof HubError);
-    assert.ok(
-      error.message.startsWith(
-        `Second simultaneous read on fileno ${reader} detected`,
-      ),
-      error.message,
-    );
-    assert.ok(error.message.includes(`GreenThread ${first.id} (theFirst)`));
-    assert.ok(error.message.includes(`GreenThread ${second.id} (theSecond)`));
-    assert.equal(hub.getReaders().length, 1);
-    rig.write(writer);
-    assert.equal(await first.wait(), reader);
-  }],
-
-  ["add() refuses a second writer and keeps the first", async (rig) => {
-    const { hub } = rig;
-    const [a] = rig.socketpair();
-    rig.fill(a);
-    const first = hub.add(WRITE, a, never, never);
-    assert.throws(
-      () => hub.add(WRITE, a, never, never),
-      (error: Error) =>
-        error instanceof HubError &&
-        error.message.includes(
-          `Second simultaneous write on fileno ${a} detected`,
-        ),
-    );
-    assert.deepEqual(hub.getWriters(), [first]);
-    await sleep();
-  }],
-
-  [
-    "hubPreventMultipleReaders(false) queues, one woken per readiness",
-    async (rig) => {
-      hubPreventMultipleReaders(false);
-      const [reader, writer] = rig.pipe();
-      const log: number[] = [];
-      const all = [0, 1, 2, 3].map((i) =>
-        spawn(async () => {
-          await trampoline(reader, { read: true });
-          assert.equal(rig.read(reader), 1);
-          log.push(i);
-        })
-      );
-      await sleep();
-      assert.equal(rig.hub.getReaders().length, 4);
-      rig.write(writer);
-      await rig.passes(5);
-      assert.deepEqual(log, [0]);
-      rig.write(writer, 2);
-      await rig.passes(5);
-      assert.deepEqual(log, [0, 1, 2]);
-      rig.write(writer);
-      await Promise.all(all.map((gt) => gt.wait()));
-      assert.deepEqual(log, [0, 1, 2, 3]);
-      rig.assertIdle();
-    },
-  ],
-
-  ["remove() of a queued listener leaves the primary alone", async (rig) => {
-    hubPreventMultipleReaders(false);
-    const { hub } = rig;
-    const [reader, writer] = rig.pipe();
-    const log: string[] = [];
-    const add = (name: string): FdListener =>
-      hub.add(READ, reader, () => {
-        log.push(name);
-        rig.read(reader);
-      }, never);
-    const [first, second, third] = [add("a"), add("b"), add("c")];
-    hub.remove(second);
-    assert.deepEqual(hub.getReaders(), [first, third]);
-    rig.write(writer);
-    await rig.passes(3);
-    assert.deepEqual(log, ["a"]);
-    hub.remove(first);
-    assert.deepEqual(hub.getReaders(), [third]);
-    rig.write(writer);
-    await rig.passes(3);
-    assert.deepEqual(log, ["a", "c"]);
-    hub.remove(third);
-    rig.assertIdle();
-  }],
-
-  ["a queued waiter that times out leaves the primary alone", async (rig) => {
-    hubPreventMultipleReaders(false);
-    const [reader, writer] = rig.pipe();
-    const first = spawn(() => trampoline(reader, { read: true }));
-    const second = spawn(() => trampoline(reader, { read: true, timeout: 1 }));
-    await failure(second.wait());
-    assert.equal(rig.hub.getReaders().length, 1);
-    rig.write(writer);
-    assert.equal(await first.wait(), reader);
-    rig.assertIdle();
-  }],
-
   ["remove() is idempotent and spares whoever came later", async (rig) => {
     const { hub } = rig;
     const [reader, writer] = rig.pipe();
@@ -325,128 +218,4 @@ export const listenerCases: readonly Case[] = [
       rig.assertIdle();
     },
   ],
-
-  [
-    "a callback that throws is reported once and loses its own listener",
-    async (rig) => {
-      const { hub } = rig;
-      const [a, b] = rig.socketpair();
-      const [other, otherWriter] = rig.pipe();
-      const log: number[] = [];
-      hub.add(READ, a, () => {
-        throw new Error("boom");
-      }, never);
-      const writer = hub.add(WRITE, a, () => {}, never);
-      const third = reading(rig, other, log);
-      rig.write(b);
-      rig.write(otherWriter);
-      await rig.passes(4);
-      const reports = rig.takeReports();
-      assert.equal(reports.length, 1, reports.join("\n"));
-      assert.match(reports[0]!, /boom/);
-      assert.deepEqual(hub.getReaders(), [third]);
-      assert.deepEqual(hub.getWriters(), [writer]);
-      assert.deepEqual(log, [other]);
-      assert.equal(hub.running, true);
-    },
-  ],
-
-  [
-    "an async callback that rejects is reported and loses its listener",
-    async (rig) => {
-      const { hub } = rig;
-      const [reader, writer] = rig.pipe();
-      // deno-lint-ignore require-await
-      hub.add(READ, reader, async () => {
-        throw new Error("in async cb");
-      }, never);
-      rig.write(writer);
-      await rig.passes(5);
-      const reports = rig.takeReports();
-      assert.equal(reports.length, 1, reports.join("\n"));
-      assert.match(reports[0]!, /in async cb/);
-      rig.assertIdle();
-    },
-  ],
-
-  [
-    "hubExceptions(false) silences callbacks, timers and greenthreads",
-    async (rig) => {
-      const { hub } = rig;
-      const boom = (): never => {
-        throw new Error("boom");
-      };
-      const [reader, writer] = rig.pipe();
-      hubExceptions(false);
-      hub.add(READ, reader, boom, never);
-      rig.write(writer);
-      hub.scheduleCallGlobal(0, boom);
-      spawnN(boom);
-      await rig.passes(3);
-      assert.deepEqual(rig.takeReports(), []);
-      rig.assertIdle();
-    },
-  ],
-
-  [
-    "a greenthread that dies after its wait touches no descriptor",
-    async (rig) => {
-      const { hub } = rig;
-      const [a, b] = rig.socketpair();
-      rig.fill(a);
-      const writer = hub.add(WRITE, a, never, never);
-      const gt = spawn(async () => {
-        await trampoline(a, { read: true });
-        throw new Error("died");
-      });
-      await sleep();
-      rig.write(b);
-      await rig.passes(3);
-      assert.equal(gt.dead, true);
-      assert.deepEqual(hub.getWriters(), [writer]);
-      assert.equal(rig.takeReports().length, 1);
-    },
-  ],
-
-  ["removeDescriptor() detaches all and keeps who waits anew", async (rig) => {
-    const { hub } = rig;
-    const [a, b] = rig.socketpair();
-    rig.fill(a);
-    const raw = hub.add(WRITE, a, () => {}, () => {});
-    const gt = spawn(async () => {
-      let waits = 0;
-      do {
-        await trampoline(a, { read: true });
-        waits++;
-      } while (rig.read(a) === null);
-      return waits;
-    });
-    await sleep();
-    hub.removeDescriptor(a);
-    assert.equal(raw.spent, true);
-    rig.assertIdle();
-    await rig.passes(2);
-    assert.equal(hub.getReaders().length, 1);
-    rig.write(b);
-    assert.equal(await gt.wait(), 2);
-    hub.removeDescriptor(a);
-    hub.removeDescriptor(12_345);
-  }],
-
-  ["a tb that throws is contained", async (rig) => {
-    const { hub } = rig;
-    const [one] = rig.pipe();
-    const [two] = rig.pipe();
-    const lost: Error[] = [];
-    hub.add(READ, one, never, () => {
-      throw new Error("in tb");
-    });
-    hub.add(READ, two, never, (error) => lost.push(error));
-    hub.notifyClose(one);
-    hub.notifyClose(two);
-    await rig.passes(2);
-    assert.ok(lost[0] instanceof IOClosed);
-    assert.match(rig.takeReports().join(), /in tb/);
-    rig.assertIdle();
-  }],
 ];

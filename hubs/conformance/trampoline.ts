@@ -15,6 +15,7 @@ import {
 } from "../trampoline.ts";
 import { type Case, failure, never } from "./rig.ts";
 
+/** The cases of this group. */
 export const trampolineCases: readonly Case[] = [
   ["trampoline() resolves to the descriptor", async (rig) => {
     const [reader, writer] = rig.pipe();

@@ -1,0 +1,173 @@
+/**
+ * Conformance: how a hub stops, and how it ends.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { macrotask } from "../deno_loop.ts";
+import { GreenletExit, HubError } from "../errors.ts";
+import { getHub } from "../registry.ts";
+import { kill, sleep, spawn, spawnAfter } from "../spawn.ts";
+import { trampoline } from "../trampoline.ts";
+import { inMainloop } from "./checks.ts";
+import { type Case, failure, never, within } from "./rig.ts";
+
+/** The cases of this group. */
+export const endingCases: readonly Case[] = [
+  ["abort() of a hub that does not run does nothing", async (rig) => {
+    const { hub } = rig;
+    hub.abort();
+    await within(5000, hub.abort({ wait: true }));
+    assert.equal(hub.stopping, false);
+    await sleep(1);
+    assert.equal(hub.running, true);
+  }],
+
+  ["abort() ends MAINLOOP promptly while it is parked", async (rig) => {
+    const { hub } = rig;
+    const [reader] = rig.pipe();
+    const listener = hub.add(hub.READ, reader, never, never);
+    const gt = spawn(() => sleep(60_000));
+    await sleep();
+    await rig.parked();
+    const start = performance.now();
+    const ended = hub.abort({ wait: true });
+    assert.equal(hub.stopping, true);
+    await ended;
+    assert.ok(performance.now() - start < 2000, "took too long");
+    assert.deepEqual([hub.running, hub.stopping], [false, false]);
+    assert.equal(listener.spent, false);
+    assert.deepEqual(hub.getReaders(), [listener]);
+    assert.equal(gt.dead, false);
+    await kill(gt);
+    assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+  }],
+
+  ["abort() discards timers and what has not started", async (rig) => {
+    const { hub } = rig;
+    await sleep();
+    const timers = [0, 5, 60_000].map((ms) =>
+      hub.scheduleCallGlobal(ms, never)
+    );
+    const unstarted = [spawn(never), spawnAfter(60_000, never)];
+    const ended = hub.abort({ wait: true });
+    await ended;
+    assert.deepEqual(timers.map((timer) => timer.pending), [
+      false,
+      false,
+      false,
+    ]);
+    assert.equal(hub.getTimersCount(), 0);
+    for (const gt of unstarted) {
+      assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+    }
+    await sleep(10);
+  }],
+
+  [
+    "abort() from a callback lets the next switch start MAINLOOP again",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader, writer] = rig.pipe();
+      const gt = spawn(() => trampoline(reader, { read: true }));
+      await sleep();
+      const error = await inMainloop(hub, () => {
+        const refused = failure(hub.abort({ wait: true }));
+        assert.equal(hub.stopping, false);
+        return refused;
+      });
+      assert.ok(error instanceof HubError);
+      hub.scheduleCallGlobal(0, () => hub.abort());
+      await within(
+        5000,
+        (async () => {
+          while (hub.running) await macrotask();
+        })(),
+      );
+      assert.equal(hub.getReaders().length, 1);
+      rig.write(writer);
+      assert.equal(await gt.wait(), reader);
+      assert.equal(hub.running, true);
+    },
+  ],
+
+  [
+    "close() forgets everything and the next getHub() makes a new hub",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader] = rig.pipe();
+      const listener = hub.add(hub.READ, reader, never, never);
+      const timer = hub.scheduleCallGlobal(60_000, never);
+      const parked = [
+        spawn(() => sleep(60_000)),
+        spawn(() => trampoline(rig.pipe()[0], { read: true })),
+        spawn(() => hub.switch()),
+      ];
+      await sleep();
+      await rig.parked();
+      await hub.close();
+      await hub.close();
+      assert.equal(hub.running, false);
+      assert.deepEqual([listener.spent, timer.pending], [true, false]);
+      assert.deepEqual(
+        [hub.getReaders().length, hub.getTimersCount()],
+        [0, 0],
+      );
+      assert.throws(() => hub.add(hub.READ, reader, never, never), HubError);
+      assert.throws(() => hub.scheduleCallGlobal(1, never), HubError);
+      assert.ok(await failure(hub.switch()) instanceof HubError);
+      const next = getHub();
+      assert.notEqual(next, hub);
+      assert.equal(next.constructor, hub.constructor);
+      assert.equal(next.running, false);
+      for (const gt of parked) {
+        assert.equal(gt.dead, false);
+        await within(5000, kill(gt));
+        assert.ok(await failure(gt.wait()) instanceof GreenletExit);
+      }
+    },
+  ],
+
+  ["close() from MAINLOOP is a HubError", async (rig) => {
+    const { hub } = rig;
+    const error = await inMainloop(hub, () => failure(hub.close()));
+    assert.ok(error instanceof HubError);
+    await sleep();
+    assert.equal(getHub(), hub);
+  }],
+
+  ["[Symbol.asyncDispose]() closes", async (rig) => {
+    const { hub } = rig;
+    {
+      await using _hub = hub;
+      await sleep();
+    }
+    assert.notEqual(getHub(), hub);
+  }],
+
+  [
+    "close() never calls a listener that was about to be called",
+    async (rig) => {
+      const { hub } = rig;
+      const calls: number[] = [];
+      const closed: Promise<void>[] = [];
+      const fds = [rig.pipe(), rig.pipe()];
+      for (const [reader, writer] of fds) {
+        rig.write(writer);
+        hub.add(hub.READ, reader, () => {
+          calls.push(reader);
+          // Closing is not MAINLOOP's to do: a greenthread does.
+          if (calls.length === 1) waiter.switch();
+        }, never);
+      }
+      const waiter = spawn(async () => {
+        await hub.switch();
+        closed.push(hub.close());
+      });
+      await waiter.wait().catch(() => {});
+      await closed[0];
+      assert.equal(calls.length, 1);
+    },
+  ],
+];
