@@ -13,7 +13,7 @@
  */
 
 import { getCurrent, suspend } from "../hubs/greenthread.ts";
-import { checkDelay } from "../hubs/hub.ts";
+import { checkDelay } from "../hubs/checks.ts";
 import type { Cancellable } from "../hubs/scheduler.ts";
 import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";
 import { currentHub } from "../hubs/thread.ts";

@@ -12,7 +12,7 @@ import {
   killGreenThread,
   suspend,
 } from "./greenthread.ts";
-import { checkDelay } from "./hub.ts";
+import { checkDelay } from "./checks.ts";
 import { getHub } from "./registry.ts";
 import type { Cancellable } from "./scheduler.ts";
 import type { SuspensionOwner } from "./suspension.ts";

@@ -9,7 +9,7 @@
 
 import { HubError } from "./errors.ts";
 import { getCurrent, type GreenThread } from "./greenthread.ts";
-import { checkDelay } from "./hub.ts";
+import { checkDelay } from "./checks.ts";
 import type { Cancellable } from "./scheduler.ts";
 import { currentHub } from "./thread.ts";
 

@@ -11,7 +11,8 @@
 
 import { HubError } from "./errors.ts";
 import { getCurrent, suspend } from "./greenthread.ts";
-import { type BaseHub, checkDelay, checkFd } from "./hub.ts";
+import { checkDelay, checkFd } from "./checks.ts";
+import type { BaseHub } from "./hub.ts";
 import { FdListener } from "./listeners.ts";
 import { type Interest, READ, WRITE } from "./poller.ts";
 import { getHub } from "./registry.ts";

@@ -11,7 +11,8 @@
 
 import { closeSocket } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
-import { type BaseHub, checkDelay } from "../../hubs/hub.ts";
+import { checkDelay } from "../../hubs/checks.ts";
+import type { BaseHub } from "../../hubs/hub.ts";
 import { thread } from "../../hubs/thread.ts";
 
 /** A descriptor that the kernel has just made: whoever waits for a former

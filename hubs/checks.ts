@@ -1,0 +1,83 @@
+/**
+ * Arguments, checked once at the door: wrong types are `TypeError`s, wrong
+ * values `RangeError`s, and nothing has happened yet.
+ *
+ * @module
+ */
+
+import { READ, WRITE } from "./poller.ts";
+
+/** The largest number a descriptor can have. */
+const MAX_FD = 2 ** 31 - 1;
+
+/**
+ * Throw unless `fd` may be a descriptor.
+ *
+ * @throws {TypeError} If it is no number.
+ * @throws {RangeError} If it is no integer from 0 to 2^31 - 1.
+ */
+export function checkFd(fd: unknown): void {
+  if (typeof fd !== "number") {
+    throw new TypeError(`Cannot wait: fd is no number: ${typeof fd}`);
+  }
+  if (!(Number.isInteger(fd) && fd >= 0 && fd <= MAX_FD)) {
+    throw new RangeError(`Cannot wait: fd is no descriptor: ${fd}`);
+  }
+}
+
+/**
+ * Throw unless `ms` is a delay.
+ *
+ * @throws {TypeError} If it is no number.
+ * @throws {RangeError} If it is NaN.
+ */
+export function checkDelay(ms: unknown): void {
+  if (typeof ms !== "number") {
+    throw new TypeError(`Cannot schedule: ms is no number: ${typeof ms}`);
+  }
+  if (Number.isNaN(ms)) {
+    throw new RangeError("Cannot schedule: ms is NaN");
+  }
+}
+
+/** Throw a `TypeError` unless `fn` can be called later. */
+export function checkScheduled(fn: unknown): void {
+  if (typeof fn !== "function") {
+    throw new TypeError(`Cannot schedule: fn is no function: ${typeof fn}`);
+  }
+}
+
+/** Throw unless these are the arguments of `hub.add`. */
+export function checkAdd(
+  evtype: unknown,
+  fd: unknown,
+  cb: unknown,
+  tb: unknown,
+): void {
+  if (evtype !== READ && evtype !== WRITE) {
+    throw new RangeError(
+      `Cannot listen: evtype is neither READ nor WRITE: ${evtype}`,
+    );
+  }
+  checkFd(fd);
+  if (typeof cb !== "function" || typeof tb !== "function") {
+    throw new TypeError("Cannot listen: cb and tb must be functions");
+  }
+}
+
+/** The clock, if it is one. */
+export function checkedClock(clock: unknown): () => number {
+  if (typeof clock !== "function") {
+    throw new TypeError(`Cannot set the clock: no function: ${typeof clock}`);
+  }
+  return clock as () => number;
+}
+
+/** Throw a `TypeError` that names the method a poller lacks. */
+export function checkPoller(poller: unknown): void {
+  for (const method of ["watch", "sweep", "close"] as const) {
+    if (typeof (poller as Record<string, unknown>)?.[method] !== "function") {
+      throw new TypeError(`Cannot make a hub: the poller has no ${method}()`);
+    }
+  }
+}

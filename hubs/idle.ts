@@ -1,0 +1,220 @@
+/**
+ * What MAINLOOP does when it has nothing to do, or has done enough for now: it
+ * waits briefly, parks, looks for descriptors closed in silence, and yields to
+ * Deno's loop.
+ *
+ * The trap it guards: whatever is relied on here may fail. A way to park that
+ * misses a wake-up is replaced for good; a descriptor that was closed behind
+ * our back (epoll forgets it without a word) is found by an audit, soon after
+ * parking and then more and more rarely, at a hundredth of the time.
+ *
+ * @module
+ */
+
+import { BriefWait } from "./brief_wait.ts";
+import {
+  chooseParking,
+  fallbackParking,
+  type ParkingChoice,
+} from "./choose_parking.ts";
+import { LoopTimer, macrotask, watchLoopIo } from "./deno_loop.ts";
+import { Fairness } from "./fairness.ts";
+import type { Parking, ParkingName } from "./parking.ts";
+import type { Poller } from "./poller.ts";
+import type { ListenerTable, LostWaiter } from "./table.ts";
+
+/** How a hub may be told to idle. */
+export interface IdleOptions {
+  /** Which way to park; default `"auto"`, the fastest that works. */
+  readonly parking?: ParkingChoice;
+  /** The longest brief wait before a park, ms; 0 for none. */
+  readonly briefWait?: number;
+}
+
+/** The longest single park, ms: so long at most may a wake-up go missing. */
+const MAX_PARK = 60_000;
+/** A silent close is looked for this long after parking, ms; then ... */
+const FIRST_AUDIT = 20;
+/** ... after ten times as long, and so on, ... */
+const AUDIT_GROWTH = 10;
+/** ... up to a minute. */
+const LAST_AUDIT = 60_000;
+/** While MAINLOOP is busy: so long after the last one was paid for, ms. */
+const BUSY_AUDIT = 50;
+/** Between audits, this many times what the last one took. */
+const AUDIT_SHARE = 100;
+
+/** A timer of Deno's loop, where this Deno and this system have one. */
+function makeLoopTimer(): LoopTimer | null {
+  try {
+    return new LoopTimer();
+  } catch {
+    return null;
+  }
+}
+
+/** See the module. */
+export class Idle {
+  /** Counters for `statistics()`. */
+  parks = 0;
+  briefWaits = 0;
+  yields = 0;
+
+  readonly #poller: Poller;
+  readonly #table: ListenerTable;
+  readonly #timer: LoopTimer | null;
+  readonly #fairness: Fairness;
+  readonly #briefWait: BriefWait;
+  readonly #onLost: (lost: LostWaiter) => void;
+  #parking: Parking;
+  #parked = false;
+  /** Deno's loop had a turn since something was last done. */
+  #settled = false;
+  /** The last park ended because its time was over. */
+  #exhausted = false;
+  #auditAfter = 0;
+  #auditDelay = FIRST_AUDIT;
+
+  /**
+   * @param onLost Called for each waiter whose descriptor is not open any more.
+   * @throws {RangeError} If an option has a wrong value.
+   * @throws {HubError} If the way to park that was asked for does not work.
+   */
+  constructor(
+    poller: Poller,
+    table: ListenerTable,
+    onLost: (lost: LostWaiter) => void,
+    options: IdleOptions,
+  ) {
+    this.#poller = poller;
+    this.#table = table;
+    this.#onLost = onLost;
+    this.#briefWait = new BriefWait(poller, options.briefWait);
+    this.#timer = makeLoopTimer();
+    this.#fairness = new Fairness(
+      this.#timer,
+      this.#timer === null ? null : watchLoopIo(this.#timer.fd),
+    );
+    try {
+      this.#parking = chooseParking(poller, this.#timer, options.parking);
+    } catch (error) {
+      this.#timer?.close();
+      throw error;
+    }
+  }
+
+  /** The way it parks now. */
+  get parking(): ParkingName {
+    return this.#parking.name;
+  }
+
+  /** MAINLOOP is parked and has not been woken. */
+  get parked(): boolean {
+    return this.#parked;
+  }
+
+  /** MAINLOOP begins, right after Deno's loop had its turn. */
+  begin(): void {
+    this.#fairness.restart();
+    this.#settled = false;
+  }
+
+  /** Something was done in the pass that ends. */
+  busy(): void {
+    this.#settled = false;
+    this.#auditDelay = FIRST_AUDIT;
+  }
+
+  /** Count a step; true if it is time to {@linkcode Idle.yield}. */
+  step(): boolean {
+    return this.#fairness.step();
+  }
+
+  /** Give Deno's loop its turn. */
+  async yield(): Promise<void> {
+    this.yields++;
+    await this.#fairness.yield();
+    // One that is never idle looks for silent closes now and then.
+    if (performance.now() - this.#auditAfter >= BUSY_AUDIT) this.#audit();
+  }
+
+  /** A sweep found so many listeners to call. */
+  swept(found: number): void {
+    if (!this.#exhausted) return;
+    this.#exhausted = false;
+    if (found > 0) this.#parking.missed?.();
+  }
+
+  /**
+   * Nothing was done in the last pass: wait, at most `left()` ms, until there
+   * may be something. First a brief wait; then a turn of Deno's loop and one
+   * more sweep, since greenthreads may be several microtasks deep; then park.
+   */
+  async rest(left: () => number): Promise<void> {
+    if (!this.#settled) {
+      if (this.#table.size > 0 && this.#briefWait.pays()) {
+        this.briefWaits++;
+        if (this.#briefWait.wait(left())) return;
+      }
+      this.#settled = true;
+      await macrotask();
+      this.#fairness.turned();
+      return;
+    }
+    this.#table.settle();
+    if (this.#audit()) return;
+    const limit = left();
+    if (limit > 0) await this.#park(limit);
+  }
+
+  /** End a park under way. */
+  wake(): void {
+    if (!this.#parked) return;
+    this.#parked = false;
+    this.#parking.wake();
+  }
+
+  /** MAINLOOP leaves: keep the process alive no longer. */
+  leave(): void {
+    this.#parking.rest?.();
+  }
+
+  /** Give everything back; null unless a call is under way to wait for. */
+  close(): Promise<void> | null {
+    this.wake();
+    const underWay = this.#parking.close();
+    this.#timer?.close();
+    return underWay;
+  }
+
+  async #park(limit: number): Promise<void> {
+    const cap = this.#table.size > 0 ? this.#auditDelay : MAX_PARK;
+    const timeout = Math.min(limit, cap, MAX_PARK);
+    this.#parked = true;
+    this.parks++;
+    await this.#parking.park(timeout);
+    this.#exhausted = this.#parked && timeout === cap;
+    if (this.#exhausted) {
+      this.#auditDelay = Math.min(cap * AUDIT_GROWTH, LAST_AUDIT);
+    }
+    this.#parked = false;
+    this.#fairness.restart();
+    if (this.#parking.broken === true) {
+      // It cannot be relied on: the next way, for good.
+      void this.#parking.close();
+      this.#parking = fallbackParking(this.#poller);
+    }
+  }
+
+  /** Look for descriptors closed in silence; true if there were any. */
+  #audit(): boolean {
+    if (this.#table.size === 0) return false;
+    const start = performance.now();
+    if (start < this.#auditAfter) return false;
+    const lost = this.#table.audit();
+    for (const one of lost) this.#onLost(one);
+    const end = performance.now();
+    this.#auditAfter = end + (end - start) * AUDIT_SHARE;
+    return lost.length > 0;
+  }
+}

@@ -1,0 +1,497 @@
+/**
+ * MAINLOOP, and nothing else that has a better room.
+ *
+ * The trap it guards: MAINLOOP is *one long-lived async function*, started
+ * once in its own async context. Entering that context at every pass would
+ * cost a microsecond a switch; an await restores it for nothing.
+ *
+ * # The contract of a pass
+ *
+ * 1. Deliver `IOClosed` to the listeners made obsolete since the last pass,
+ *    oldest first.
+ * 2. Read the clock once. Run the timers due by then, and what was put in the
+ *    run queue since the last pass, in order of due time, first come first
+ *    served. What is added meanwhile waits for the next pass.
+ * 3. Sweep the poller into a list; only then call the listeners on it, in the
+ *    kernel's order, leaving out those spent during this very pass. Then end
+ *    the waits of `trampoline` whose time is over: data wins over a timeout.
+ * 4. A descriptor nobody listens to is forgotten.
+ * 5. Stopping: leave. Nothing pending that could ever wake it: leave; the
+ *    next switch, timer, listener or spawn starts it again.
+ * 6. Something was done: go round again. On a budget in time, yield to Deno's
+ *    loop; in the midst of a pass, too, if the pass is long.
+ * 7. Nothing was done: one macrotask and one more sweep, since greenthreads
+ *    may be several microtasks deep; then park until the next deadline.
+ *
+ * Between any two things it does, MAINLOOP lets whoever was resumed run until
+ * it waits again (or is off in an ordinary await): the order of a program does
+ * not depend on how many awaits deep its waits are.
+ *
+ * @module
+ */
+
+import { HubError } from "./errors.ts";
+import { type AnyFunction, GreenThread, runAs } from "./greenthread.ts";
+import { Idle, type IdleOptions } from "./idle.ts";
+import type { FdListener } from "./listeners.ts";
+import { type Poller, READ, WRITE } from "./poller.ts";
+import { reportError } from "./report.ts";
+import type { Entry } from "./scheduler.ts";
+import type { ListenerTable, LostWaiter } from "./table.ts";
+import { thread } from "./thread.ts";
+import { Timer, TimerHeap, type TimerHome } from "./timers.ts";
+
+/** Microtasks a resumed greenthread is given to reach its next wait. */
+const MAX_HOPS = 50;
+
+const NOTHING: readonly Entry[] = [];
+const NOBODY: readonly FdListener[] = [];
+
+const TURN: Promise<void> = Promise.resolve();
+
+/** See the module. */
+export class Mainloop implements TimerHome {
+  /** Who is current in callbacks. */
+  readonly greenlet: GreenThread = GreenThread.forMainloop();
+  /** Counters for `statistics()`. */
+  passes = 0;
+  sweeps = 0;
+  events = 0;
+  timersFired = 0;
+
+  readonly #name: string;
+  readonly #table: ListenerTable;
+  readonly #heap = new TimerHeap();
+  readonly #idle: Idle;
+  #clock: () => number;
+
+  #running = false;
+  #stopping = false;
+  #closed = false;
+  #launchSoon: ReturnType<typeof setImmediate> | null = null;
+  #ended: PromiseWithResolvers<void> | null = null;
+
+  /** The run queue: what the next pass does, in order. */
+  #queue: Entry[] = [];
+  /** When the first of the queue was put there, if timers care. */
+  #queuedAt = NaN;
+  #zeroTimers = 0;
+  /** Listeners that will be told why they wait in vain, oldest first. */
+  #obsolete: LostWaiter[] = [];
+  /** Waits whose time is over, to be ended after the sweep. */
+  #expired: (() => void)[] = [];
+  /** Who was resumed and has not waited again. */
+  #resumed: GreenThread | null = null;
+  /** Who was resumed last in the step under way, for the observer. */
+  #ran: GreenThread | null = null;
+
+  // The pass under way: what is left to do, as positions in lists.
+  #told: LostWaiter[] = [];
+  #toldAt = 0;
+  #batch: readonly Entry[] = NOTHING;
+  #batchAt = 0;
+  #ready: readonly FdListener[] = NOBODY;
+  #readyAt = 0;
+  #swept = false;
+  #busy = false;
+
+  /**
+   * @throws {RangeError} If an option has a wrong value.
+   * @throws {HubError} If the way to park that was asked for does not work.
+   */
+  constructor(
+    name: string,
+    poller: Poller,
+    table: ListenerTable,
+    clock: () => number,
+    options: IdleOptions,
+  ) {
+    this.#name = name;
+    this.#table = table;
+    this.#clock = clock;
+    this.#idle = new Idle(
+      poller,
+      table,
+      (lost) => this.#obsolete.push(lost),
+      options,
+    );
+  }
+
+  /** It has been started and has not left. */
+  get running(): boolean {
+    return this.#running && !this.#closed;
+  }
+
+  /** It was told to leave. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** It was closed for good. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** What it does when there is nothing to do. */
+  get idle(): Idle {
+    return this.#idle;
+  }
+
+  /** The clock its timers go by. */
+  get clock(): () => number {
+    return this.#clock;
+  }
+
+  set clock(clock: () => number) {
+    this.#clock = clock;
+    this.#idle.wake();
+  }
+
+  /** Put an entry at the end of the run queue. */
+  enqueue(entry: Entry): void {
+    if (this.#queue.length === 0 && this.#heap.size > 0) {
+      this.#queuedAt = this.#clock();
+    }
+    this.#queue.push(entry);
+    this.changed();
+  }
+
+  /** Start now, unless it runs. */
+  launch(): void {
+    if (this.#running || this.#closed) return;
+    if (this.#launchSoon !== null) {
+      clearImmediate(this.#launchSoon);
+      this.#launchSoon = null;
+    }
+    this.#running = true;
+    runAs(this.greenlet, () => void this.#run());
+  }
+
+  /** `who` was resumed: it runs before the next step. */
+  resumed(who: GreenThread): void {
+    this.#resumed = who;
+    this.#ran = who;
+  }
+
+  /** `who` waits again, or has ended. */
+  waits(who: GreenThread): void {
+    if (this.#resumed === who) this.#resumed = null;
+  }
+
+  /** Tell a listener in the next pass why it waits in vain. */
+  tell(lost: LostWaiter): void {
+    this.#obsolete.push(lost);
+    this.changed();
+  }
+
+  /** End a wait after this pass's sweep. */
+  expire(end: () => void): void {
+    this.#expired.push(end);
+  }
+
+  /** Call `fn(...args)` after `ms`. */
+  schedule(
+    ms: number,
+    fn: AnyFunction,
+    args: readonly unknown[],
+    local: GreenThread | null,
+    stack: string | null,
+  ): Timer {
+    if (ms === 0) {
+      const timer = new Timer(this, 0, fn, args, local, stack);
+      this.#zeroTimers++;
+      this.enqueue(timer);
+      return timer;
+    }
+    const now = this.#clock();
+    const timer = new Timer(this, now + ms, fn, args, local, stack);
+    if (this.#heap.size === 0 && this.#queue.length > 0) this.#queuedAt = now;
+    const earliest = timer.deadline < this.#heap.next;
+    this.#heap.add(timer);
+    if (earliest || !this.#running) this.changed();
+    return timer;
+  }
+
+  /** See {@linkcode TimerHome}. */
+  removeTimer(timer: Timer): void {
+    if (timer.index >= 0) this.#heap.remove(timer);
+    else this.#zeroTimers--;
+    this.lessToDo();
+  }
+
+  /** How many timers will still fire. */
+  get timersCount(): number {
+    return this.#heap.size + this.#zeroTimers;
+  }
+
+  /** Those timers, soonest first. */
+  timers(): Timer[] {
+    const soon = [...this.#batch.slice(this.#batchAt), ...this.#queue]
+      .filter((entry) => entry instanceof Timer && !entry.called);
+    return [...soon as Timer[], ...this.#heap.list()];
+  }
+
+  /** There is something new: parked or ended, it must see it. */
+  changed(): void {
+    if (this.#idle.parked) this.#idle.wake();
+    else if (!this.#running && this.#launchSoon === null) {
+      // Only after the caller has yielded to the event loop: a spawn or a
+      // timer is no switch.
+      this.#launchSoon = setImmediate(() => {
+        this.#launchSoon = null;
+        this.launch();
+      });
+    }
+  }
+
+  /** The last thing to wait for may have gone while it is parked. */
+  lessToDo(): void {
+    if (this.#idle.parked && !this.#alive()) this.#idle.wake();
+  }
+
+  /** Leave after the pass under way; resolves when it has left. */
+  stop(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    this.#stopping = true;
+    this.#idle.wake();
+    this.#ended ??= Promise.withResolvers<void>();
+    return this.#ended.promise;
+  }
+
+  /**
+   * End for good: timers and what has not started are discarded. What has
+   * been granted to somebody is handed to `heir`. Null unless a park is under
+   * way to wait for.
+   */
+  close(heir: (entry: Entry) => void): Promise<void> | null {
+    if (this.#launchSoon !== null) clearImmediate(this.#launchSoon);
+    this.#launchSoon = null;
+    this.#closed = true;
+    this.#obsolete = [];
+    this.#expired = [];
+    const rest = this.#takeRest();
+    for (const timer of this.#heap.list()) timer.discard();
+    for (const entry of rest) if (!entry.discard()) heir(entry);
+    return this.#idle.close();
+  }
+
+  #alive(): boolean {
+    return this.#heap.size > 0 || this.#queue.length > 0 ||
+      this.#table.size > 0 || this.#obsolete.length > 0;
+  }
+
+  async #run(): Promise<void> {
+    this.#idle.begin();
+    await TURN;
+    try {
+      for (;;) {
+        this.#beginPass();
+        thread.observer?.restart();
+        for (;;) {
+          if (this.#resumed !== null) {
+            let hops = 0;
+            do await TURN; while (this.#resumed !== null && ++hops < MAX_HOPS);
+            this.#resumed = null;
+          }
+          thread.observer?.lap(this.#ran);
+          this.#ran = null;
+          // With many descriptors, a pass alone takes longer than the budget.
+          if (this.#idle.step()) {
+            await this.#idle.yield();
+            // The turn of Deno's loop is nobody's time.
+            thread.observer?.restart();
+          }
+          if (!this.#step()) break;
+        }
+        if (this.#stopping || this.#closed || !this.#alive()) break;
+        if (this.#busy) {
+          this.#idle.busy();
+          await TURN;
+        } else await this.#idle.rest(this.#untilNextTimer);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#leave();
+  }
+
+  readonly #untilNextTimer = (): number =>
+    this.#heap.size === 0 ? Infinity : this.#heap.next - this.#clock();
+
+  #beginPass(): void {
+    this.passes++;
+    this.#busy = false;
+    this.#swept = false;
+    // Nothing that is over is held on to while parked.
+    this.#ready = NOBODY;
+    this.#readyAt = 0;
+    // Never one list under two names: what comes during a pass would be done
+    // in that very pass, and again in the next.
+    if (this.#obsolete.length > 0) {
+      this.#told = this.#obsolete;
+      this.#toldAt = 0;
+      this.#obsolete = [];
+    }
+    if (this.#queue.length > 0) {
+      this.#batch = this.#queue;
+      this.#queue = [];
+    } else this.#batch = NOTHING;
+    this.#batchAt = 0;
+    if (this.#heap.size > 0) this.#addDue(this.#batch);
+    this.#queuedAt = NaN;
+  }
+
+  /** Put the timers that are due round the run queue, by time. */
+  #addDue(queue: readonly Entry[]): void {
+    const now = this.#clock();
+    if (!(this.#heap.next <= now)) return;
+    const first: Entry[] = [];
+    const last: Entry[] = [];
+    const queued = queue.length === 0 ? now : Math.min(now, this.#queuedAt);
+    for (let due; (due = this.#heap.takeDue(queued)) !== null;) first.push(due);
+    for (let due; (due = this.#heap.takeDue(now)) !== null;) last.push(due);
+    this.#zeroTimers += first.length + last.length;
+    this.#batch = [...first, ...queue, ...last];
+  }
+
+  /** Do one thing of the pass; false when there is none left. */
+  #step(): boolean {
+    if (this.#closed) return false;
+    if (this.#toldAt < this.#told.length) {
+      const { listener, error } = this.#told[this.#toldAt++]!;
+      this.#busy = true;
+      this.#guard(() => listener.tb(error), "Error in a listener's tb");
+      return true;
+    }
+    if (this.#batchAt < this.#batch.length) {
+      this.#fire(this.#batch[this.#batchAt++]!);
+      return true;
+    }
+    if (!this.#swept) {
+      this.#swept = true;
+      if (!this.#table.quiet) return this.#sweep();
+    }
+    while (this.#readyAt < this.#ready.length) {
+      const listener = this.#ready[this.#readyAt++]!;
+      // By identity: the number may have a new listener by now.
+      if (listener.spent) continue;
+      this.#call(listener);
+      return true;
+    }
+    if (this.#expired.length > 0) {
+      this.#busy = true;
+      this.#guard(this.#expired.shift()!, "Error at the end of a wait");
+      return true;
+    }
+    return false;
+  }
+
+  #fire(entry: Entry): void {
+    if (entry instanceof Timer) {
+      if (entry.called) return;
+      this.#zeroTimers--;
+      this.timersFired++;
+    }
+    this.#busy = true;
+    try {
+      const result = entry.fire() as unknown;
+      if (result instanceof Promise) reportLater(result, "Error in a timer");
+    } catch (error) {
+      reportError("Error in a timer", error);
+    }
+  }
+
+  #sweep(): true {
+    this.sweeps++;
+    const { ready, bad } = this.#table.sweep();
+    this.#ready = ready;
+    this.#readyAt = 0;
+    this.#idle.swept(ready.length);
+    if (bad.length > 0) {
+      this.#told = bad;
+      this.#toldAt = 0;
+    }
+    return true;
+  }
+
+  #call(listener: FdListener): void {
+    this.events++;
+    this.#busy = true;
+    try {
+      const result = listener.cb(listener.fd);
+      if (result instanceof Promise) {
+        result.catch((error) => this.#drop(listener, error));
+      }
+    } catch (error) {
+      this.#drop(listener, error);
+    }
+  }
+
+  /** Its callback threw, or rejected: it loses its listener, nothing else. */
+  #drop(listener: FdListener, error: unknown): void {
+    this.#table.remove(listener);
+    reportError(`Error in the callback of ${listener}, removed`, error);
+  }
+
+  #guard(fn: () => unknown, what: string): void {
+    try {
+      const result = fn();
+      if (result instanceof Promise) reportLater(result, what);
+    } catch (error) {
+      reportError(what, error);
+    }
+  }
+
+  /** The poller failed: nobody may go on waiting for it. */
+  #fail(error: unknown): void {
+    reportError(`MAINLOOP of hub ${this.#name} ended by an error`, error);
+    const lost = error instanceof Error ? error : new HubError(String(error));
+    for (
+      const listener of [...this.#table.list(READ), ...this.#table.list(WRITE)]
+    ) {
+      this.#table.remove(listener);
+      this.#obsolete.push({ listener, error: lost });
+    }
+  }
+
+  #leave(): void {
+    const stopped = this.#stopping;
+    this.#queue = this.#takeRest();
+    this.#idle.leave();
+    this.#running = false;
+    this.#stopping = false;
+    if (!this.#closed) {
+      if (stopped) this.#discard();
+      this.#table.settle();
+      // A late addition, or one made by what was discarded.
+      if (this.#alive() && !stopped || this.#queue.length > 0) this.changed();
+    }
+    this.#ended?.resolve();
+    this.#ended = null;
+  }
+
+  /** What the pass under way and the run queue have left. */
+  #takeRest(): Entry[] {
+    const rest = [...this.#batch.slice(this.#batchAt), ...this.#queue];
+    this.#batch = NOTHING;
+    this.#batchAt = 0;
+    this.#ready = NOBODY;
+    this.#readyAt = 0;
+    this.#queue = [];
+    return rest;
+  }
+
+  /** Forget all timers, and what the run queue holds of them and of starts. */
+  #discard(): void {
+    for (const timer of this.#heap.list()) timer.discard();
+    const queue = this.#queue;
+    this.#queue = [];
+    const kept = queue.filter((entry) => !entry.discard());
+    this.#queue = [...kept, ...this.#queue];
+  }
+}
+
+/** Report the rejection of a callback's promise, should there be one. */
+function reportLater(promise: Promise<unknown>, what: string): void {
+  promise.catch((error) => reportError(what, error));
+}
