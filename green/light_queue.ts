@@ -7,9 +7,8 @@
  * put. So somebody waits to get only if there is nothing, and to put only if
  * there is no room.
  *
- * The trap it guards: the gap between handing over and delivery, in which the
- * getter may be killed. Its item goes to the one served after it, whose item
- * goes on to the next, and so on: nothing is lost and the order is kept.
+ * The trap it guards: a put into a channel that goes on before its item was
+ * taken. It gets its turn right behind the getter.
  *
  * @module
  */
@@ -18,12 +17,12 @@ import { suspend } from "../hubs/greenthread.ts";
 import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";
 import { currentHub } from "../hubs/thread.ts";
 import { QueueEmpty, QueueFull } from "./errors.ts";
+import { HandOver } from "./hand_over.ts";
 import { FifoStore, type Store } from "./stores.ts";
 import {
   type BlockOptions,
   checkWait,
   inMainloop,
-  type Waiter,
   Waiters,
 } from "./waiters.ts";
 
@@ -80,13 +79,9 @@ function endWithFull(suspension: Suspension, ms: number): void {
  */
 export class LightQueue<T = unknown> {
   readonly #store: Store<T>;
-  readonly #getters: Waiters<T>;
+  readonly #handOver: HandOver<T>;
   readonly #putters = new Waiters<T>({ expired: endWithFull });
   #maxSize: number | null;
-  /** Who was handed an item last; the others lead to it by `after`. */
-  #served: Waiter<T> | null = null;
-  /** The first of those not gone on yet, where later items may displace. */
-  #serving: Waiter<T> | null = null;
 
   /**
    * Make an empty queue.
@@ -100,12 +95,7 @@ export class LightQueue<T = unknown> {
   constructor(maxSize?: number | null, store: Store<T> = new FifoStore<T>()) {
     this.#maxSize = checkedMaxSize(maxSize);
     this.#store = store;
-    this.#getters = new Waiters<T>({
-      expired: endWithEmpty,
-      left: (waiter, granted) => {
-        if (granted) this.#comeBack(waiter);
-      },
-    });
+    this.#handOver = new HandOver(store, endWithEmpty);
   }
 
   /** How many items there are to get. */
@@ -130,7 +120,7 @@ export class LightQueue<T = unknown> {
 
   /** How many wait to get. */
   get getting(): number {
-    return this.#getters.size;
+    return this.#handOver.getting;
   }
 
   /** How many wait to put. */
@@ -152,7 +142,7 @@ export class LightQueue<T = unknown> {
   put(item: T, options?: BlockOptions): Promise<void> {
     try {
       const block = checkWait(options, "put");
-      if (block && this.#maxSize === 0 && this.#getters.size > 0) {
+      if (block && this.#maxSize === 0 && this.getting > 0) {
         return this.#putIntoChannel(item);
       }
       if (this.#tryPut(item)) return Promise.resolve();
@@ -190,8 +180,7 @@ export class LightQueue<T = unknown> {
       const item = this.#tryGet();
       if (item !== NOTHING) return Promise.resolve(item);
       if (!block) throw new QueueEmpty();
-      const waiter = this.#getters.wait(options, undefined as T);
-      return waiter.suspension.promise as Promise<T>;
+      return this.#handOver.wait(options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -225,9 +214,8 @@ export class LightQueue<T = unknown> {
   protected accepted(): void {}
 
   #tryPut(item: T): boolean {
-    if (this.#getters.size === 0 && this.full) return false;
-    if (this.#serving === null) this.#place(item);
-    else this.#displace(item);
+    if (this.full && this.getting === 0) return false;
+    this.#handOver.arrive(item);
     this.accepted();
     return true;
   }
@@ -277,55 +265,4 @@ export class LightQueue<T = unknown> {
       this.accepted();
     }
   }
-
-  /** Give an item to who has waited longest, or keep it. */
-  #place(item: T): void {
-    if (this.#getters.size === 0) {
-      this.#store.push(item);
-      return;
-    }
-    const waiter = this.#getters.grant(item);
-    waiter.value = item;
-    if (this.#served !== null) this.#served.after = waiter;
-    this.#served = waiter;
-    if (this.#store.before !== undefined) this.#serving ??= waiter;
-  }
-
-  /**
-   * Those who were handed an item and have not gone on yet get the first of all
-   * that have arrived by then; what is left over is placed.
-   */
-  #displace(arrived: T): void {
-    const served: Waiter<T>[] = [];
-    for (let one = this.#serving; one !== null; one = one.after) {
-      if (!one.suspension.settled) served.push(one);
-    }
-    this.#serving = served[0] ?? null;
-    const at = served.findIndex((one) =>
-      this.#store.before!(arrived, one.value)
-    );
-    const moved = at < 0 ? [] : served.slice(at);
-    // Comparing may throw: change nothing before that is over.
-    this.#place(moved.length === 0 ? arrived : moved.at(-1)!.value);
-    let item = arrived;
-    for (const one of moved) item = swap(one, item);
-  }
-
-  /** A getter was killed with an item in hand. */
-  #comeBack(waiter: Waiter<T>): void {
-    let item = waiter.value;
-    for (let one = waiter.after; one !== null; one = one.after) {
-      if (!one.suspension.settled) item = swap(one, item);
-    }
-    if (this.#getters.size > 0) this.#place(item);
-    else this.#store.unshift(item);
-  }
-}
-
-/** Give one who was served `item` instead of what it has. */
-function swap<T>(waiter: Waiter<T>, item: T): T {
-  const other = waiter.value;
-  waiter.value = item;
-  waiter.suspension.amend(item);
-  return other;
 }

@@ -134,6 +134,28 @@ greenTest(
 );
 
 greenTest(
+  "get() killed with an item in hand passes it on past another so killed",
+  async () => {
+    const queue = new Queue<number>();
+    const log = new Log();
+    const [a, b] = ["a", "b"].map((name) => log.spawn(name, () => queue.get()));
+    await settle();
+    queue.tryPut(1);
+    queue.tryPut(2);
+    assertEquals(queue.size, 0);
+    b!.throw(new GreenletExit());
+    assertEquals(queue.tryGet(), 2);
+    // Somebody waits anew, while a has its item and has not gone on.
+    const next = queue.get();
+    queue.tryPut(3);
+    a!.throw(new GreenletExit());
+    assertEquals([await next, queue.tryGet()], [1, 3]);
+    await settle();
+    log.expect("b GreenletExit", "a GreenletExit");
+  },
+);
+
+greenTest(
   "LifoQueue.get() killed with an item in hand gives it back",
   async () => {
     const queue = new LifoQueue<number>();
