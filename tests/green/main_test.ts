@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import {
   getCurrent,
+  getHub,
   GreenEvent,
   GreenLocal,
   GreenPool,
@@ -106,4 +107,36 @@ Deno.test("a program that ends main lets the greenthreads finish that can", asyn
     "0\n1\n2\n",
     "",
   ]);
+});
+
+greenTest(
+  "what was granted is delivered though the hub stops or is closed",
+  async () => {
+    const queue = new Queue<number>();
+    const sem = new Semaphore(0);
+    for (
+      const end of [
+        () => getHub().abort({ wait: true }),
+        () => getHub().close(),
+      ]
+    ) {
+      const got = spawn(() => queue.get());
+      const acquired = spawn(() => sem.acquire());
+      await settle();
+      queue.tryPut(1);
+      sem.release();
+      await end();
+      assertEquals([await got.wait(), await acquired.wait()], [1, true]);
+    }
+  },
+);
+
+greenTest("who waits can be killed though its hub was closed", async () => {
+  const queue = new Queue<number>();
+  const gt = spawn(() => queue.get({ timeout: 60_000 }));
+  await settle();
+  await getHub().close();
+  await gt.kill();
+  assert(gt.dead);
+  assertEquals(queue.getting, 0);
 });
