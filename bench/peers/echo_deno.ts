@@ -1,10 +1,12 @@
 /** An echo server on Deno.listen. Prints its port. */
 
 async function echo(conn: Deno.Conn): Promise<void> {
-  const p = new Uint8Array(1024);
+  const p = new Uint8Array(256);
+  let answer = p;
   try {
     for (let n; (n = await conn.read(p)) !== null;) {
-      await conn.write(p.subarray(0, n));
+      if (n !== answer.length) answer = p.subarray(0, n);
+      await conn.write(answer);
     }
   } catch {
     // The load generator just goes away.

@@ -3,12 +3,12 @@
 import { listen, serve, type TcpConn } from "../../green/net.ts";
 
 async function echo(conn: TcpConn): Promise<void> {
-  let p: Uint8Array | null = null;
-  for (;;) {
-    p ??= new Uint8Array(1024);
-    const n = await conn.read(p);
-    if (n === null) return;
-    await conn.write(n === p.length ? p : p.subarray(0, n));
+  const p = new Uint8Array(256);
+  // Messages are mostly of one size: a view is as dear as a system call.
+  let answer = p;
+  for (let n; (n = await conn.read(p)) !== null;) {
+    if (n !== answer.length) answer = p.subarray(0, n);
+    await conn.write(answer);
   }
 }
 
