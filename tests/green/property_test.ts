@@ -9,6 +9,7 @@
 
 import { assertEquals } from "@std/assert";
 import {
+  CappedSemaphore,
   GreenletExit,
   type GreenThread,
   LifoQueue,
@@ -153,6 +154,7 @@ type Kind = "fifo" | "lifo" | "priority";
 /** A queue: a list that is kept in the order in which it will be got. */
 class QueueModel extends Model {
   readonly #kind: Kind;
+  protected readonly handsOver: boolean = true;
   items: number[] = [];
   max: number | null;
 
@@ -168,7 +170,8 @@ class QueueModel extends Model {
       this.max = step.to;
       return this.#admit();
     }
-    const { op, id, item } = step;
+    const { op, id } = step;
+    const item = this.handsOver ? step.item : 0;
     if (op === "get" || op === "tryGet") {
       if (this.items.length > 0) {
         this.ended.set(id, `got ${this.items.shift()}`);
@@ -184,13 +187,13 @@ class QueueModel extends Model {
     if (this.getters.length > 0) {
       this.#arrive(item);
       // Into a channel, the putter goes on after the getter.
-      if (op === "put" && this.max === 0) {
+      if (op === "put" && this.max === 0 && this.handsOver) {
         this.granted.push({ id, item: null, result: "put" });
       } else this.ended.set(id, "put");
     } else if (this.max === null || this.items.length < this.max) {
       this.#arrive(item);
       this.ended.set(id, "put");
-    } else if (op === "put") this.waits(this.putters, step);
+    } else if (op === "put") this.waits(this.putters, { ...step, item });
     else this.ended.set(id, "full");
   }
 
@@ -257,6 +260,22 @@ function give<G extends { item: number | null; result: string }>(
   one.item = item;
   one.result = `got ${item}`;
   return one;
+}
+
+/** A capped semaphore: a queue of items that are all the same. */
+class CappedModel extends QueueModel {
+  protected override readonly handsOver = false;
+
+  constructor(count: number, limit: number) {
+    super("fifo", limit);
+    this.items = Array(count).fill(0);
+  }
+
+  override counts(): unknown {
+    const { length } = this.items;
+    const room = Math.max(0, this.max! - length);
+    return length - this.getters.length - (room - this.putters.length);
+  }
 }
 
 /** A semaphore, where get is acquire and put is release. */
@@ -345,6 +364,23 @@ function semaphoreSubject(sem: Semaphore): Subject {
     put: () => Promise.resolve((sem.release(), "put")),
     tryGet: () => sem.tryAcquire() ? "got 0" : "empty",
     tryPut: () => (sem.release(), "put"),
+    resize: () => {},
+    counts: () => sem.balance,
+  };
+}
+
+function cappedSubject(sem: CappedSemaphore): Subject {
+  return {
+    get: async (timeout) =>
+      await sem.acquire({ timeout: timeout ?? null }) ? "got 0" : "empty",
+    put: async (_item, timeout) =>
+      await sem.release({ timeout: timeout ?? null }) ? "put" : "full",
+    tryGet: () => sem.tryAcquire() ? "got 0" : "empty",
+    tryPut: () => {
+      if (sem.bounded) return "full";
+      void sem.release({ block: false });
+      return "put";
+    },
     resize: () => {},
     counts: () => sem.balance,
   };
@@ -467,3 +503,11 @@ propertyTests("Semaphore", false, (seed) => ({
   subject: semaphoreSubject(new Semaphore(seed % 3)),
   model: new SemaphoreModel(seed % 3),
 }));
+propertyTests("CappedSemaphore", false, (seed) => {
+  const limit = seed % 4;
+  const count = Math.min(limit, seed % 3);
+  return {
+    subject: cappedSubject(new CappedSemaphore(count, limit)),
+    model: new CappedModel(count, limit),
+  };
+});
