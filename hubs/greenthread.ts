@@ -231,8 +231,12 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       (this.#kept ??= []).push({ error });
       return;
     }
-    // Each throw takes itself off the list.
-    while (this.#first !== null) this.#first.throw(error);
+    // Each throw takes itself off the list. A wait that was begun and is to be
+    // awaited later fails with the rest: that is nobody's unhandled rejection.
+    while (this.#first !== null) {
+      this.#first.promise.catch(ignore);
+      this.#first.throw(error);
+    }
   }
 
   // What follows is for the hub's own modules.
@@ -401,6 +405,8 @@ function takeGate(resolve: (gt: GreenThread) => void): void {
 }
 
 /** A reaction of its own, so the context it enters ends with it. */
+function ignore(): void {}
+
 /** Anything can be thrown, even what throws when it is looked at. */
 function isExit(value: unknown): boolean {
   try {

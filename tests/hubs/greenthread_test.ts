@@ -515,3 +515,24 @@ hubTest(
     assertThrows(() => gt.switch(), HubError);
   },
 );
+
+hubTest(
+  "a wait that is awaited later is no unhandled rejection on kill",
+  async (rig) => {
+    const [a] = rig.socketpair();
+    const boom = new Error("boom");
+    const gt = spawn(async () => {
+      const later = trampoline(a, { read: true });
+      const other = sleep(60_000);
+      const first = await failure(sleep(50_000));
+      // A turn of Deno's loop in between: it would have ended the process.
+      await macrotask();
+      const rest = [await failure(later), await failure(other)];
+      return [first, ...rest].every((error) => error === boom);
+    });
+    await sleep();
+    await kill(gt, boom);
+    assertEquals(await gt.wait(), true);
+    rig.assertIdle();
+  },
+);
