@@ -21,7 +21,7 @@ import {
 import { currentHub } from "../hubs/thread.ts";
 import { type AnyIterable, Inputs, type Items } from "./inputs.ts";
 import { PoolMap } from "./pool_map.ts";
-import { checkCount } from "./semaphore.ts";
+import { checkCount, Semaphore } from "./semaphore.ts";
 import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
 
 /** How many greenthreads a pool has room for, unless told. */
@@ -48,6 +48,8 @@ export const DEFAULT_SIZE = 1000;
  */
 export class GreenPool {
   readonly #members = new WeakSet<GreenThread>();
+  /** Members that lend their slot, and whose turn it is to have it. */
+  readonly #turns = new WeakMap<GreenThread, Semaphore>();
   readonly #spawners: Waiters;
   readonly #idlers = new Waiters();
   #size: number;
@@ -251,8 +253,12 @@ export class GreenPool {
       spawn: (args) => this.#spawn(call, args, true),
       window: () => Math.max(1, this.#size),
     });
-    // A member's map may have to lend the member's slot to its calls.
-    if (this.#members.has(getCurrent())) this.#members.add(map.producer);
+    const current = getCurrent();
+    if (this.#members.has(current)) {
+      // A member's map may have to lend the member's slot to its calls.
+      this.#members.add(map.producer);
+      this.#turns.set(map.producer, this.#turnOf(current));
+    }
     return map;
   }
 
@@ -264,12 +270,20 @@ export class GreenPool {
     return gt;
   }
 
-  /** Spawn without a slot of its own, and wait for the end. */
+  /**
+   * Spawn without a slot of its own, and wait for the end. A member that spawns
+   * several at once lends its slot to one after the other.
+   */
   async #lend<T>(
     fn: AnyFunction,
     args: readonly unknown[],
     wanted: boolean,
   ): Promise<GreenThread<T>> {
+    using _turn = await this.#turnOf(getCurrent()).permit();
+    if (this.#running < this.#size) {
+      this.#running++;
+      return this.#start<T>(fn, args);
+    }
     const done = new Waiters();
     const wait = done.wait(undefined, undefined).suspension.promise;
     const gt = this.#make<T>(fn, args);
@@ -287,6 +301,12 @@ export class GreenPool {
       throw error;
     }
     return gt;
+  }
+
+  #turnOf(lender: GreenThread): Semaphore {
+    const turn = this.#turns.get(lender) ?? new Semaphore(1);
+    this.#turns.set(lender, turn);
+    return turn;
   }
 
   #make<T>(fn: AnyFunction, args: readonly unknown[]): GreenThread<T> {

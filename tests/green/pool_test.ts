@@ -205,6 +205,34 @@ greenTest(
 );
 
 greenTest(
+  "GreenPool: a member that spawns several at once lends to one at a time",
+  async (rig) => {
+    const pool = new GreenPool(1);
+    let [now, most] = [0, 0];
+    const work = async (n: number) => {
+      most = Math.max(most, ++now);
+      await sleep();
+      now--;
+      return n;
+    };
+    const gt = await pool.spawn(async () => {
+      const gts = await Promise.all([1, 2, 3].map((n) => pool.spawn(work, n)));
+      return await Promise.all(gts.map((gt) => gt.wait()));
+    });
+    assertEquals(await gt.wait(), [1, 2, 3]);
+    assertEquals(most, 1);
+    // Of one that nobody will ask for, the error is reported, once.
+    const last = await pool.spawn(() =>
+      pool.spawnN(() => {
+        throw new Error("lent");
+      })
+    );
+    await last.wait();
+    assertEquals(rig.takeReports().length, 1);
+  },
+);
+
+greenTest(
   "GreenPool: a member killed while its slot is lent ends the borrower",
   async () => {
     const pool = new GreenPool(1);
