@@ -59,7 +59,7 @@ export class PollerParking implements Parking {
     // Still under way only if it could not be woken.
     this.#underWay ??= this.#poller.park!(this.#limit(timeout)).then(
       this.#ended,
-      this.#ended,
+      this.#failed,
     );
     return promise;
   }
@@ -85,6 +85,12 @@ export class PollerParking implements Parking {
     this.#release?.();
     this.#release = null;
   };
+
+  /** For want of a descriptor, perhaps: again, but not in a busy loop. */
+  readonly #failed = (): Promise<void> =>
+    new Promise<void>((resolve) => {
+      setTimeout(resolve, LONGEST);
+    }).then(this.#ended);
 }
 
 /**

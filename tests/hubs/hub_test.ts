@@ -385,3 +385,23 @@ hubTest("two hubs at once: listeners stay with theirs", async (rig) => {
   await second.close();
   assertInstanceOf(first, BaseHub);
 });
+
+hubTest("a poller whose park fails at once is no busy loop", async (rig) => {
+  class Failing extends Manual {
+    parks = 0;
+    // deno-lint-ignore require-await
+    async park(): Promise<void> {
+      this.parks++;
+      throw new Error("no descriptor left");
+    }
+  }
+  const poller = useMade(new Failing());
+  const gt = spawn(() => trampoline(5, { read: true }));
+  const start = performance.now();
+  while (poller.parks < 4) await new Promise((go) => setTimeout(go, 1));
+  const each = (performance.now() - start) / poller.parks;
+  assert(each > 5, `${each} ms each`);
+  poller.ready.set(5, 1);
+  assertEquals(await within(5000, gt.wait()), 5);
+  rig.assertIdle();
+});
