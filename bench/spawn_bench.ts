@@ -34,6 +34,10 @@ Deno.bench({
   },
 });
 
+const once = async () => {
+  await sleep(0);
+};
+
 for (const hub of hubRows()) {
   Deno.bench({
     name: `${hub}, spawn`,
@@ -43,7 +47,7 @@ for (const hub of hubRows()) {
       await sleep(0);
       b.start();
       const threads = [];
-      for (let i = 0; i < SPAWNS; i++) threads.push(spawn(sleep));
+      for (let i = 0; i < SPAWNS; i++) threads.push(spawn(once));
       for (const thread of threads) await thread.wait();
       b.end();
     },

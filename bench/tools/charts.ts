@@ -80,6 +80,17 @@ function axis(name: string, more: Option): Option {
   };
 }
 
+/** 1, 2, 5, 10, 20 and so on, from below the least to above the largest. */
+function roundSteps(least: number, largest: number): number[] {
+  const steps: number[] = [];
+  for (let power = 1; power <= 1e9; power *= 10) {
+    for (const digit of [1, 2, 5]) steps.push(digit * power);
+  }
+  const first = steps.findLastIndex((step) => step <= least);
+  const last = steps.findIndex((step) => step >= largest);
+  return steps.slice(Math.max(0, first), last + 1);
+}
+
 /** Curves on two logarithmic axes, each named at its right end. */
 export function lines(
   words: Words,
@@ -90,34 +101,57 @@ export function lines(
     data.flatMap((point) => Array.isArray(point) ? [point[1]] : [])
   );
   const legend = series.map(({ name }) => name);
-  return draw(860, 500, {
+  const steps = roundSteps(Math.min(...all), Math.max(...all));
+  return draw(880, 500, {
     title: title(words),
     legend: {
       data: legend,
       orient: "vertical",
-      right: 12,
+      right: 24,
       top: 84,
       itemWidth: 34,
       textStyle: { color: INK, fontSize: 12 },
     },
-    grid: { left: 76, right: 220, top: 92, bottom: 58 },
+    grid: { left: 76, right: 240, top: 92, bottom: 58 },
     xAxis: axis(words.x, {
-      type: "category",
-      data: ticks.map((tick) => tick.toLocaleString("en")),
-      boundaryGap: false,
+      type: "log",
+      min: Math.min(...ticks),
+      max: Math.max(...ticks),
       nameLocation: "middle",
       nameGap: 32,
+      axisLabel: {
+        color: PALE,
+        fontSize: 12,
+        customValues: ticks,
+        formatter: (tick: number) => tick.toLocaleString("en"),
+      },
+      axisTick: { customValues: ticks },
     }),
     yAxis: axis(words.y, {
       type: "log",
-      min: 10 ** Math.floor(Math.log10(Math.min(...all)) * 4) / 4,
+      min: steps[0],
+      max: steps.at(-1),
       nameLocation: "end",
-      axisLabel: { color: PALE, fontSize: 12, formatter: figure },
-      minorSplitLine: { show: true, lineStyle: { color: "#f3f4f6" } },
+      axisLabel: {
+        color: PALE,
+        fontSize: 12,
+        formatter: figure,
+        customValues: steps,
+      },
+      axisTick: { customValues: steps },
+      splitLine: { show: false },
     }),
-    series: series.map(({ name, data, color, dashed }) => ({
+    series: series.map(({ name, data, color, dashed }, index) => ({
       name,
       type: "line",
+      markLine: index > 0 ? undefined : {
+        silent: true,
+        z: 0,
+        symbol: "none",
+        label: { show: false },
+        lineStyle: { color: GRID, type: "solid" },
+        data: steps.map((yAxis) => ({ yAxis })),
+      },
       data,
       symbol: dashed ? "emptyCircle" : "circle",
       symbolSize: 7,
@@ -144,7 +178,10 @@ export function bars(
     title: title(words),
     legend: series.length === 1 ? { show: false } : {
       right: 20,
-      top: 16,
+      top: 44,
+      itemGap: 24,
+      itemWidth: 14,
+      itemHeight: 10,
       textStyle: { color: INK, fontSize: 12 },
     },
     grid: { left: 170, right: 90, top: 76, bottom: 44 },
@@ -168,7 +205,9 @@ export function bars(
       data: data.map((value, index) => ({
         value: value ?? "-",
         itemStyle: {
-          color: categories[index]?.startsWith("greenhub") ? color : fade(color),
+          color: categories[index]?.startsWith("greenhub")
+            ? color
+            : fade(color),
         },
       })),
       itemStyle: { color },

@@ -49,9 +49,9 @@ function pipesChart(
   const sizes = pipesSizes(results);
   const series: Series[] = curves.map(([row, color, dashed = false]) => ({
     name: row.replace(/, (listeners|trampoline)$/, ""),
-    data: sizes.map((size, index) => {
+    data: sizes.map((size) => {
       const micros = value(results, `pipes/${size}`, row, "micros");
-      return micros === null ? null : [index, micros] as const;
+      return micros === null ? null : [size, micros] as const;
     }),
     color,
     dashed,
@@ -142,7 +142,11 @@ export function makeCharts(results: Results): Record<string, string> {
     "echo_throughput.svg": echoChart(
       results,
       "perSecond",
-      ["TCP echo of 64 bytes: throughput", "more is better", "messages a second"],
+      [
+        "TCP echo of 64 bytes: throughput",
+        "more is better",
+        "messages a second",
+      ],
       false,
     ),
     "echo_latency.svg": echoChart(
@@ -158,7 +162,11 @@ export function makeCharts(results: Results): Record<string, string> {
     "echo_cpu.svg": echoChart(
       results,
       "cpuMicros",
-      ["TCP echo of 64 bytes: CPU a message", "of the server; less is better", "µs"],
+      [
+        "TCP echo of 64 bytes: CPU a message",
+        "of the server; less is better",
+        "µs",
+      ],
       false,
     ),
     "switch.svg": barChart(
