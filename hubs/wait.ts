@@ -36,12 +36,11 @@ let left = PATIENCE;
 export function impatient(): boolean {
   if (--left > 0) return false;
   left = PATIENCE;
-  return true;
+  return !getCurrent().isMainloop;
 }
 
-/** Resolve to `value` by way of the hub; at once in MAINLOOP. */
+/** Resolve to `value` by way of the hub. */
 export function yielded<T>(value: T): Promise<T> {
-  if (getCurrent().isMainloop) return Promise.resolve(value);
   try {
     const suspension = suspend(getHub(), null);
     suspension.schedule(value);

@@ -275,10 +275,11 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     if (fd < 0) return;
     try {
       this.#local ??= this.addressOf(ownAddress(fd));
-    } finally {
-      this.#fd = -1;
-      giveBack(fd);
+    } catch {
+      // Somebody closed the descriptor behind our back.
     }
+    this.#fd = -1;
+    giveBack(fd);
   }
 
   /** Close once the writes under way are done. @internal */

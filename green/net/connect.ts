@@ -69,9 +69,11 @@ async function connectTo(
   raw: RawAddress,
   what: string,
   limit: Limit,
+  noDelay = false,
 ): Promise<number> {
   const fd = adopt(openSocket(familyOf(raw), SOCK_STREAM));
   try {
+    if (noDelay) setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     let error = startConnect(fd, raw);
     const unix = familyOf(raw) === AF_UNIX;
     for (let ms = SHORTEST_PAUSE; unix && error === EAGAIN; ms *= 2) {
@@ -116,13 +118,13 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
     const where = hostname.includes(":") ? `[${hostname}]` : hostname;
     let fd;
     try {
-      fd = await connectTo(raw, `${where}:${port}`, limit);
+      const noDelay = options.noDelay !== false;
+      fd = await connectTo(raw, `${where}:${port}`, limit, noDelay);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       failure = error;
       continue;
     }
-    if (options.noDelay !== false) setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     return new TcpConn(fd, tcpAddr(raw));
   }
   throw failure;

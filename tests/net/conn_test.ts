@@ -491,3 +491,31 @@ test("an unnamed Unix peer has the path null, as Deno's", async () => {
   assertEquals<unknown>(server.localAddr, { transport: "unix", path });
   assertEquals<unknown>(server.remoteAddr, { transport: "unix", path: null });
 });
+
+test("read() and write() work in MAINLOOP as long as they need not wait", async () => {
+  const [a, b] = await tcpPair();
+  const done = Promise.withResolvers<void>();
+  getHub().scheduleCallGlobal(0, async () => {
+    try {
+      for (let i = 0; i < 100; i++) {
+        assertEquals(await a.write(bytes("x")), 1);
+        assertEquals(await b.read(new Uint8Array(1)), 1);
+      }
+      await assertRejects(() => b.read(new Uint8Array(1)), HubError);
+      done.resolve();
+    } catch (error) {
+      done.reject(error);
+    }
+  });
+  await done.promise;
+  a.close();
+  b.close();
+});
+
+test("close() of a connection whose descriptor is gone does not throw", async () => {
+  const [a, b] = await tcpPair();
+  libc().close(a.fileno());
+  a.close();
+  assertEquals(a.fileno(), -1);
+  b.close();
+});
