@@ -40,3 +40,11 @@ export function inMainloop<T>(
     hub.scheduleCallGlobal(0, () => resolve(fn()));
   });
 }
+
+/** Numbers from 0 to below `below`, at random but the same every time. */
+export function makeRandom(seed: number): (below: number) => number {
+  return (below) => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+    return (seed >>> 8) % below;
+  };
+}

@@ -8,7 +8,8 @@ import assert from "node:assert/strict";
 import { getCurrent } from "../greenthread.ts";
 import { READ } from "../poller.ts";
 import { kill, sleep, spawn } from "../spawn.ts";
-import { trampoline } from "../trampoline.ts";
+import { notifyClose, trampoline } from "../trampoline.ts";
+import { makeRandom } from "./checks.ts";
 import { type Case, failure, never } from "./rig.ts";
 
 /** The cases of this group. */
@@ -135,9 +136,7 @@ export const waitCases: readonly Case[] = [
     // CPython's test of selectors: who is written to, reads, at random.
     const { hub } = rig;
     const pairs = Array.from({ length: 12 }, () => rig.socketpair());
-    let seed = 12_345;
-    const random = (below: number): number =>
-      (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) % below;
+    const random = makeRandom(12_345);
     const got = new Map<number, number>();
     for (const [a] of pairs) {
       got.set(a, 0);
@@ -161,4 +160,51 @@ export const waitCases: readonly Case[] = [
     assert.equal(hub.getReaders().length, 12);
     assert.equal(hub.getWriters().length, 0);
   }],
+
+  [
+    "a storm of waits, kills, timeouts and closes leaves nothing",
+    async (rig) => {
+      const random = makeRandom(4711);
+      const pipes = Array.from({ length: 16 }, () => rig.pipe());
+      const ends = new Map<string, number>();
+      let over = false;
+      const work = async (): Promise<void> => {
+        while (!over) {
+          const [reader] = pipes[random(16)]!;
+          let end = "ready";
+          try {
+            await trampoline(reader, { read: true, timeout: random(5) });
+            rig.read(reader);
+          } catch (error) {
+            end = (error as Error).name;
+            // Somebody else waits for it: take another one, later.
+            if (end === "HubError") await sleep().catch(() => {});
+          }
+          ends.set(end, (ends.get(end) ?? 0) + 1);
+        }
+      };
+      const gts = Array.from({ length: 24 }, () => spawn(work));
+      for (let round = 0; round < 400; round++) {
+        const at = random(16);
+        const [reader, writer] = pipes[at]!;
+        const what = random(8);
+        if (what < 4) rig.write(writer);
+        else if (what < 6) await kill(gts[random(24)]!, new Error("killed"));
+        else if (what < 7) {
+          notifyClose(reader);
+          rig.close(reader);
+          rig.close(writer);
+          pipes[at] = rig.pipe();
+        } else await sleep(random(3));
+        if (round % 3 === 0) await sleep();
+      }
+      over = true;
+      for (const gt of gts) await gt.wait();
+      assert.deepEqual(
+        [...ends.keys()].sort(),
+        ["Error", "HubError", "IOClosed", "Timeout", "ready"],
+      );
+      rig.assertIdle();
+    },
+  ],
 ];
