@@ -438,6 +438,33 @@ export const LINUX = {
     ],
     result: "i32",
   },
+  memcpy_to: {
+    name: "memcpy",
+    parameters: [
+      "usize", // void *dest
+      "buffer", // const void *src
+      "u32", // size_t n
+    ],
+    result: "usize",
+  },
+  mmap: {
+    parameters: [
+      "usize", // void *addr
+      "usize", // size_t length
+      "i32", // int prot
+      "i32", // int flags
+      "i32", // int fd
+      "i64", // off_t offset
+    ],
+    result: "usize",
+  },
+  munmap: {
+    parameters: [
+      "usize", // void *addr
+      "usize", // size_t length
+    ],
+    result: "i32",
+  },
   timerfd_create: {
     parameters: [
       "i32", // int clockid

@@ -5,12 +5,13 @@
  */
 
 import { AioPoll } from "../ffi/aio.ts";
-import { AioParking } from "./aio_parking.ts";
+import { UringPoll } from "../ffi/io_uring.ts";
 import type { LoopTimer } from "./deno_loop.ts";
 import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";
 import { type Parking, PollerParking, TimedParking } from "./parking.ts";
 import type { Poller } from "./poller.ts";
+import { PostedParking, type Poster } from "./posted_parking.ts";
 
 /** What may be asked for. */
 export type ParkingChoice = "auto" | "aio" | "uring" | "thread";
@@ -24,13 +25,23 @@ function ownParking(poller: Poller): Parking {
     : new PollerParking(poller);
 }
 
+/** The ways without a thread, the fastest first. */
+const POSTERS: readonly [
+  name: "aio" | "uring",
+  make: (eventfd: number) => Poster,
+][] = [
+  ["aio", (eventfd) => new AioPoll(eventfd)],
+  ["uring", (eventfd) => new UringPoll(eventfd)],
+];
+
 /**
- * The way to park for a poller.
+ * The way to park for a poller: the one wanted, else the next that works.
  *
  * @param choice What the hub's options say; then the variable
  * `GREENHUB_PARKING`; then `"auto"`.
  * @throws {RangeError} If it is none of the known names.
- * @throws {HubError} If the one asked for does not work here.
+ * @throws {HubError} If the options ask for one that does not work here. (The
+ * variable is for all hubs of a process: one that cannot obey does what it can.)
  */
 export function chooseParking(
   poller: Poller,
@@ -43,24 +54,20 @@ export function chooseParking(
       `Cannot park by "${wanted}": valid are ${CHOICES.join(", ")}`,
     );
   }
-  if (wanted === "uring") {
-    throw new HubError('Cannot park by "uring": aio is faster and built in');
+  const forced = choice === "aio" || choice === "uring";
+  let cause: unknown = "the poller has no descriptor that could be watched";
+  if (wanted !== "thread" && poller.fd !== undefined && timer !== null) {
+    for (const [name, make] of POSTERS) {
+      if (wanted !== "auto" && wanted !== name) continue;
+      try {
+        return new PostedParking(name, poller, timer, make);
+      } catch (error) {
+        cause = error;
+      }
+    }
   }
-  // A forced thread, or a poller without a descriptor of its own. A variable
-  // is for all hubs of a process, so one that cannot obey it does what it can.
-  if (wanted === "thread") return ownParking(poller);
-  if (poller.fd === undefined || timer === null) {
-    if (choice !== "aio") return ownParking(poller);
-    throw new HubError(
-      'Cannot park by "aio": the poller has no descriptor to be watched',
-    );
-  }
-  try {
-    return new AioParking(poller, timer, (fd) => new AioPoll(fd));
-  } catch (cause) {
-    if (wanted === "auto") return ownParking(poller);
-    throw new HubError('Cannot park by "aio": the system refuses', { cause });
-  }
+  if (forced) throw new HubError(`Cannot park by "${wanted}"`, { cause });
+  return ownParking(poller);
 }
 
 /** What to park by after a way turned out to be broken. */

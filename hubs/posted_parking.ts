@@ -1,7 +1,7 @@
 /**
- * Parking without a thread: the kernel (Linux AIO) posts the readiness of the
- * poller's descriptor on an eventfd that Deno's own loop watches; the deadline
- * is a timerfd that it watches too.
+ * Parking without a thread: the kernel (by Linux AIO, or io_uring) posts the
+ * readiness of the poller's descriptor on an eventfd that Deno's own loop
+ * watches; the deadline is a timerfd that it watches too.
  *
  * The trap it guards: this leans on things nobody documented. A wake-up that
  * never comes must be found out: every park has a limit, and if the sweep
@@ -11,17 +11,20 @@
  * @module
  */
 
-import type { AioPoll } from "../ffi/aio.ts";
 import { monotonic } from "../ffi/clock.ts";
 import { LoopEvent, type LoopTimer } from "./deno_loop.ts";
 import type { Parking } from "./parking.ts";
 import type { Poller } from "./poller.ts";
 
-/** Makes the context that posts to an eventfd; tests give one that fails. */
-export type MakeAio = (eventfd: number) => Pick<
-  AioPoll,
-  "arm" | "reap" | "close"
->;
+/** What posts the readiness of a descriptor on an eventfd. */
+export interface Poster {
+  /** Post once when `fd` polls readable. */
+  arm(fd: number): void;
+  /** Take note of what was posted. */
+  reap(): void;
+  /** Post nothing any more. */
+  close(): void;
+}
 
 /** A word that takes longer than this, ms, was not given. */
 const LONG_AGO = 5;
@@ -32,12 +35,12 @@ const LONG_AGO = 5;
  * that fires too early is set again then, and the hold on the process is
  * given up when MAINLOOP leaves.
  */
-export class AioParking implements Parking {
-  readonly name = "aio";
+export class PostedParking implements Parking {
+  readonly name: "aio" | "uring";
   readonly #poller: Poller;
   readonly #timer: LoopTimer;
   readonly #event: LoopEvent;
-  readonly #aio: ReturnType<MakeAio>;
+  readonly #poster: Poster;
   /** The descriptor that is being polled; -1 for none. */
   #armed = -1;
   #reapable = false;
@@ -53,12 +56,18 @@ export class AioParking implements Parking {
   /**
    * @throws {Error} If the kernel, a sandbox or this Deno does not allow it.
    */
-  constructor(poller: Poller, timer: LoopTimer, makeAio: MakeAio) {
+  constructor(
+    name: "aio" | "uring",
+    poller: Poller,
+    timer: LoopTimer,
+    makePoster: (eventfd: number) => Poster,
+  ) {
+    this.name = name;
     this.#poller = poller;
     this.#timer = timer;
     this.#event = new LoopEvent(() => this.#announced());
     try {
-      this.#aio = makeAio(this.#event.fd);
+      this.#poster = makePoster(this.#event.fd);
     } catch (error) {
       this.#event.close();
       throw error;
@@ -106,7 +115,7 @@ export class AioParking implements Parking {
   close(): null {
     this.wake();
     this.#timer.call(null, null);
-    this.#aio.close();
+    this.#poster.close();
     this.#event.close();
     return null;
   }
@@ -116,8 +125,8 @@ export class AioParking implements Parking {
     const fd = this.#poller.fd!;
     if (this.#armed === fd) return true;
     try {
-      if (this.#reapable) this.#aio.reap();
-      this.#aio.arm(fd);
+      if (this.#reapable) this.#poster.reap();
+      this.#poster.arm(fd);
     } catch {
       this.#broken = true;
       return false;

@@ -15,7 +15,7 @@ import { getHub, notifyClose, sleep, trampoline, useHub } from "../../mod.ts";
 import { line, median, pause } from "./common.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 5);
-const BYTES = 200;
+const BYTES = 1000;
 
 /** Connects to a Unix socket and writes the time to it, again and again. */
 const WRITER = `
@@ -23,7 +23,7 @@ import ctypes, os, socket, struct, sys, time
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
 for i in range(int(sys.argv[2])):
-    time.sleep(0.003)
+    time.sleep(0.001)
     s.sendall(struct.pack("<d", time.clock_gettime(time.CLOCK_MONOTONIC) * 1000))
 s.close()
 `;
