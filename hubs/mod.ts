@@ -42,4 +42,5 @@ export {
   WRITE,
 } from "./poller.ts";
 export type { BuiltinHubName, HubClass, HubModule } from "./registry.ts";
+export { Timeout } from "./timeout.ts";
 export { Timer } from "./timers.ts";

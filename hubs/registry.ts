@@ -170,17 +170,19 @@ function defaultClass(): HubClass {
   const name = readEnv(ENVIRONMENT);
   if (name === "") return classOf(getDefaultHub(), "the default hub");
   if (!isSpecifier(name)) return classOf(builtin(name), `hub "${name}"`);
-  if (preloaded === null) {
+  if (preloaded?.name !== name) {
     throw new HubError(
       `Cannot use hub "${name}" of ${ENVIRONMENT}: it was not loaded yet; ` +
         `await useHub("${name}")`,
     );
   }
-  if (preloaded instanceof Error) throw preloaded;
-  return preloaded;
+  const { outcome } = preloaded;
+  if (outcome instanceof Error) throw outcome;
+  return outcome;
 }
 
-let preloaded: HubClass | Error | null = null;
+/** What the variable named when the package was imported, and what it led to. */
+let preloaded: { name: string; outcome: HubClass | Error } | null = null;
 
 /**
  * Load the module that `EVENTLET_HUB` names, if it names one, so that the
@@ -192,9 +194,9 @@ export async function preloadHub(): Promise<void> {
   const name = readEnv(ENVIRONMENT);
   if (!isSpecifier(name)) return;
   try {
-    preloaded = await load(name);
+    preloaded = { name, outcome: await load(name) };
   } catch (error) {
-    preloaded = error as Error;
+    preloaded = { name, outcome: error as Error };
   }
 }
 

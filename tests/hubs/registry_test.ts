@@ -404,6 +404,25 @@ for (const value of ["nonsense", "./nothing/here.ts", "no.such:Hub"]) {
   });
 }
 
+Deno.test("EVENTLET_HUB changed after the import is not taken for what was loaded", async () => {
+  const first = projectUrl("hubs/poll.ts");
+  const second = projectUrl("hubs/selects.ts");
+  const result = await runProgram(
+    `import { getHub, useHub } from "${projectUrl("mod.ts")}";
+Deno.env.set("EVENTLET_HUB", ${JSON.stringify(second)});
+try {
+  getHub();
+} catch (error) {
+  console.log((error as Error).name, (error as Error).message.includes("await"));
+}
+await useHub(${JSON.stringify(second)});
+console.log(getHub().name);
+`,
+    { flags: ["-A"], env: { EVENTLET_HUB: first } },
+  );
+  assertEquals(result.stdout, "HubError true\nselects\n", result.stderr);
+});
+
 Deno.test("EVENTLET_HUB is not read without permission, and nothing prompts", async () => {
   const result = await runProgram(
     `import { getHub } from "${MOD}"; ${report}`,
