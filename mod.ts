@@ -73,7 +73,11 @@ export {
   FdListener,
   type ReadyCallback,
 } from "./hubs/listeners.ts";
+export type { ParkingChoice } from "./hubs/choose_parking.ts";
+export type { IdleOptions } from "./hubs/idle.ts";
 export type { ParkingName } from "./hubs/parking.ts";
+export type { Cancellable, Entry, Scheduler } from "./hubs/scheduler.ts";
+export type { Suspension, SuspensionOwner } from "./hubs/suspension.ts";
 export type { Interest, Poller, Report } from "./hubs/poller.ts";
 export {
   type BuiltinHubName,

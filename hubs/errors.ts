@@ -10,6 +10,7 @@
  * MAINLOOP, an unknown or unavailable hub.
  */
 export class HubError extends Error {
+  /** `"HubError"`. */
   override readonly name: string = "HubError";
 }
 
@@ -25,6 +26,7 @@ export class HubError extends Error {
  * ```
  */
 export class IOClosed extends Error {
+  /** `"IOClosed"`. */
   override readonly name: string = "IOClosed";
   /** The number the descriptor had. */
   readonly fd: number;
@@ -43,6 +45,7 @@ export class IOClosed extends Error {
  * working should rethrow it.
  */
 export class GreenletExit extends Error {
+  /** `"GreenletExit"`. */
   override readonly name: string = "GreenletExit";
 
   /** Describe who was killed, or why. */

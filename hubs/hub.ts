@@ -72,13 +72,13 @@ const NO_ARGS: readonly unknown[] = [];
  */
 export class BaseHub implements Scheduler, AsyncDisposable {
   /** Interest in readability. */
-  static readonly READ = READ;
+  static readonly READ: typeof READ = READ;
   /** Interest in writability. */
-  static readonly WRITE = WRITE;
+  static readonly WRITE: typeof WRITE = WRITE;
   /** Interest in readability. */
-  readonly READ = READ;
+  readonly READ: typeof READ = READ;
   /** Interest in writability. */
-  readonly WRITE = WRITE;
+  readonly WRITE: typeof WRITE = WRITE;
   /** `"epolls"`, `"poll"`, `"selects"`, `"libevent"`, or a name of its own. */
   readonly name: string;
   /** MAINLOOP, as a greenthread: who is current in callbacks. */

@@ -32,7 +32,12 @@ export {
   FdListener,
   type ReadyCallback,
 } from "./listeners.ts";
+export type { ParkingChoice } from "./choose_parking.ts";
+export type { AnyFunction, GreenThread, LinkFunction } from "./greenthread.ts";
+export type { IdleOptions } from "./idle.ts";
 export type { ParkingName } from "./parking.ts";
+export type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
+export type { Suspension, SuspensionOwner } from "./suspension.ts";
 export {
   BAD,
   type Interest,

@@ -51,8 +51,9 @@ export class Suspension implements Entry {
   owner: SuspensionOwner | null = null;
   /** A bare `hub.switch()`, which `gt.switch(value)` may resume. */
   bare = false;
-  /** Neighbours in the greenthread's list of pending waits, oldest first. */
+  /** The next older of the greenthread's pending waits. */
   previous: Suspension | null = null;
+  /** The next younger one. */
   next: Suspension | null = null;
 
   readonly #resolve: (value: unknown) => void;
@@ -60,6 +61,7 @@ export class Suspension implements Entry {
   #state = PENDING;
   #outcome: unknown = undefined;
 
+  /** Made by `suspend`, which also puts it on the greenthread's list. */
   constructor(greenlet: GreenThread, hub: Scheduler) {
     this.promise = new Promise<unknown>(take);
     this.#resolve = takenResolve;

@@ -36,9 +36,9 @@ export class Timer implements Entry, Cancellable {
   /** When it is due, on the hub's clock, ms. */
   readonly deadline: number;
   /** Its place in the heap; -1 in the run queue or nowhere. @internal */
-  index = -1;
+  index: number = -1;
   /** Breaks ties between equal deadlines. @internal */
-  sequence = 0;
+  sequence: number = 0;
   /** Where it was made, if `debug.hubTimerStacks(true)`. */
   readonly stack: string | null;
 

@@ -2,17 +2,17 @@
 
 import { assert } from "@std/assert";
 import { libc } from "../../ffi/libc.ts";
-import { AioParking } from "../../hubs/aio_parking.ts";
 import { LoopTimer } from "../../hubs/deno_loop.ts";
+import { PostedParking } from "../../hubs/posted_parking.ts";
 import { getHub } from "../../mod.ts";
 
 getHub();
 
-Deno.test("AioParking.park() ends in time though the timer was used for a yield", async () => {
+Deno.test("PostedParking.park() ends in time though the timer was used for a yield", async () => {
   const fd = libc().eventfd(0, 0);
   const timer = new LoopTimer();
   const poller = { fd, watch() {}, sweep: () => 0, close() {} };
-  const parking = new AioParking(poller, timer, () => ({
+  const parking = new PostedParking("aio", poller, timer, () => ({
     arm() {},
     reap() {},
     close() {},
