@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { testWith } from "../helpers/need.ts";
+import { ROOT } from "../helpers/spawn.ts";
 import { linesOf } from "./lines.ts";
 
 const LINUX = ["Linux", Deno.build.os === "linux"] as const;
@@ -30,3 +31,10 @@ testWith(
     assertEquals((await program.status).code, 0);
   },
 );
+
+Deno.test("README opens with first.ts, word for word", async () => {
+  const readme = await Deno.readTextFile(new URL("README.md", ROOT));
+  const block = /^```ts ignore\n(.*?)^```$/ms.exec(readme)?.[1];
+  const code = (await Deno.readTextFile(FILE)).replace(/^.*?(?=import )/s, "");
+  assertEquals(block, code.replace("../../mod.ts", "@greenhub/greenhub"));
+});
