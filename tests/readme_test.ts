@@ -18,8 +18,10 @@ function blockWith(text: string): string {
 }
 
 Deno.test("README's hub of one's own passes the conformance suite", async () => {
-  const code = blockWith("class MyPoller")
-    .replaceAll('"@greenhub/greenhub"', `"${projectUrl("mod.ts")}"`)
+  const block = blockWith("class ElsewherePoller");
+  const hub = new URL("tests/elsewhere/package/mod.ts", ROOT);
+  assertEquals(block, await Deno.readTextFile(hub));
+  const code = block
     .replaceAll('"@greenhub/greenhub/hubs"', `"${projectUrl("hubs/mod.ts")}"`);
   const suite = projectUrl("hubs/conformance.ts");
   const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
