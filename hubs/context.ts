@@ -23,6 +23,10 @@ export interface Context<T> {
   enter(value: T): void;
   /** Call `fn` with the value set. */
   run(value: T, fn: () => void): void;
+  /** Nobody else's value is in force here, so there is nothing to inherit. */
+  alone(): boolean;
+  /** As {@linkcode Context.enter}, and leave everybody else's values. */
+  enterAlone(value: T): void;
 }
 
 /** The corner of Deno that is used. */
@@ -59,10 +63,12 @@ export function internals(): Internals | null {
 export function directContext<T>(
   { getAsyncContext, setAsyncContext }: Internals,
 ): Context<T> {
+  const ours = (mapping: object | null | undefined): boolean =>
+    mapping === null || mapping === undefined || mapping instanceof Frame;
   const enter = (value: T): void => {
     const outer = getAsyncContext();
     setAsyncContext(
-      outer === null || outer === undefined || outer instanceof Frame
+      ours(outer)
         ? new Frame(value)
         : { __proto__: null, ...outer, [KEY]: value },
     );
@@ -79,6 +85,8 @@ export function directContext<T>(
         setAsyncContext(outer);
       }
     },
+    alone: () => ours(getAsyncContext()),
+    enterAlone: (value) => setAsyncContext(new Frame(value)),
   };
 }
 
@@ -89,6 +97,8 @@ export function storedContext<T>(): Context<T> {
     get: () => storage.getStore(),
     enter: (value) => storage.enterWith(value),
     run: (value, fn) => storage.run(value, fn),
+    alone: () => false,
+    enterAlone: (value) => storage.enterWith(value),
   };
 }
 

@@ -264,6 +264,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
    * carries the context for a third of what a snapshot costs. @internal
    */
   inheritContext(): void {
+    if (context.alone()) return;
     void new Promise<GreenThread>(takeGate).then(begin);
     this.#open = takenGate;
   }
@@ -273,10 +274,11 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     if (this.#state !== UNSTARTED) return;
     this.#state = STARTED;
     this.#timer = null;
-    const open = this.#open!;
+    const open = this.#open;
     this.#open = null;
     thread.hub?.resumed(this as GreenThread);
-    open(this as GreenThread);
+    if (open !== null) open(this as GreenThread);
+    else void Promise.resolve(this as GreenThread).then(beginAlone);
   }
 
   /** The hub stopped first. @internal */
@@ -293,9 +295,13 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     this.#args = NO_ARGS;
     try {
       const value = fn(...args) as PromiseLike<unknown> | null;
-      if (typeof value?.then !== "function") this.end(false, value);
-      else {
-        value.then(
+      const then = value?.then;
+      if (typeof then !== "function") this.end(false, value);
+      else if (then === Promise.prototype.then) {
+        // What it calls runs in our context, so two functions do for all.
+        void value!.then(ended, failed);
+      } else {
+        value!.then(
           (result) => this.end(false, result),
           (error) => this.end(true, error),
         );
@@ -418,6 +424,19 @@ function isExit(value: unknown): boolean {
 
 function begin(gt: GreenThread): void {
   context.enter(gt);
+  gt.main();
+}
+
+function ended(result: unknown): void {
+  getCurrent().end(false, result);
+}
+
+function failed(error: unknown): void {
+  getCurrent().end(true, error);
+}
+
+function beginAlone(gt: GreenThread): void {
+  context.enterAlone(gt);
   gt.main();
 }
 

@@ -88,3 +88,32 @@ Deno.test("getCurrent() is right within and without other storages", async () =>
   assertEquals(await gt.wait(), [gt, gt, gt]);
   assertEquals(storage.run(1, getCurrent), main);
 });
+
+Deno.test("spawn() hands on nothing of whoever launched MAINLOOP", async () => {
+  const storage = new AsyncLocalStorage<number>();
+  await getHub().close();
+  await storage.run(9, () => sleep());
+  const gt = spawn(async () => {
+    const first = storage.getStore();
+    await sleep();
+    return [first, storage.getStore(), getCurrent()];
+  });
+  assertEquals(await gt.wait(), [undefined, undefined, gt]);
+});
+
+Deno.test("spawn() ends the right one, whatever its function enters", async () => {
+  const storage = new AsyncLocalStorage<number>();
+  const gts = [1, 2, 3].map((n) =>
+    spawn(async () => {
+      storage.enterWith(n);
+      await sleep();
+      if (n === 3) throw new Error("third");
+      return n;
+    })
+  );
+  const ends = await Promise.allSettled(gts.map((gt) => gt.wait()));
+  assertEquals(
+    ends.map((end) => end.status === "fulfilled" ? end.value : "failed"),
+    [1, 2, "failed"],
+  );
+});
