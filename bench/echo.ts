@@ -25,7 +25,7 @@ interface Sample {
   readonly rate: number;
   /** CPU time of the server, µs a message. */
   readonly cpu: number;
-  /** Memory of the server's for each idle connection, KiB. */
+  /** By how much its memory grows with each idle connection, KiB. */
   readonly idleKiB: number;
 }
 
@@ -103,11 +103,6 @@ function pinned(core: number, command: readonly string[]): string[] {
 const taskset = navigator.hardwareConcurrency > 1 &&
   await works(["taskset", "-c", "1", "true"]);
 
-function memoryKiB(pid: number): number {
-  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-  return Number(/VmRSS:\s*(\d+)/.exec(status)?.[1] ?? 0);
-}
-
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -134,7 +129,6 @@ async function measure(
   }).spawn();
   try {
     const port = await firstLine(server.stdout);
-    const before = memoryKiB(server.pid);
     const [loader, ...rest] = pinned(active === 1 ? 0 : 1, [
       load,
       port,
@@ -151,14 +145,9 @@ async function measure(
     }).spawn();
     const { success, stdout } = await child.output();
     if (!success) throw new Error(`The load failed on ${peer.name}`);
-    const [count, seconds, cpu] = new TextDecoder().decode(stdout).split(" ")
-      .map(Number) as [number, number, number];
-    const memory = memoryKiB(server.pid) - before;
-    return {
-      rate: count / seconds,
-      cpu: cpu / count * 1e6,
-      idleKiB: idle === 0 ? 0 : memory / idle,
-    };
+    const [count, seconds, cpu, idleKiB] = new TextDecoder().decode(stdout)
+      .split(" ").map(Number) as [number, number, number, number];
+    return { rate: count / seconds, cpu: cpu / count * 1e6, idleKiB };
   } finally {
     server.kill();
     await server.status;

@@ -5,7 +5,9 @@
  *   cc -O2 -o load load.c && ./load port active idle warm-up-ms measure-ms pid
  *
  * Prints one line: messages, seconds, CPU seconds of process `pid` meanwhile
- * (0 if there is no such process).
+ * (0 if there is no such process), and by how many KiB its memory grew for each
+ * connection of the second half of the idle ones (the first pays for what a
+ * runtime needs once).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,6 +40,19 @@ static double cpu(int pid) {
   return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* The resident memory of a process, KiB. */
+static long memory(int pid) {
+  char path[64], line[256];
+  long kib = 0;
+  snprintf(path, sizeof path, "/proc/%d/status", pid);
+  FILE *file = fopen(path, "r");
+  if (file == NULL) return 0;
+  while (fgets(line, sizeof line, file) != NULL)
+    if (sscanf(line, "VmRSS: %ld", &kib) == 1) break;
+  fclose(file);
+  return kib;
+}
+
 static int dial(int port) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   int one = 1;
@@ -68,10 +83,19 @@ int main(int argc, char **argv) {
   setrlimit(RLIMIT_NOFILE, &limit);
   char message[SIZE], answer[SIZE];
   memset(message, 'm', SIZE);
+  long half = 0, all = 0;
   for (int i = 0; i < idle; i++) {
+    if (i == idle / 2) {
+      usleep(300000);
+      half = memory(pid);
+    }
     dial(port);
     /* Let the server keep up: the backlog is finite. */
     if (i % 100 == 99) usleep(5000);
+  }
+  if (idle > 1) {
+    usleep(300000);
+    all = memory(pid);
   }
   int set = epoll_create1(0);
   int got[65536];
@@ -98,7 +122,9 @@ int main(int argc, char **argv) {
       count = 0;
     }
     if (measuring && at >= end) {
-      printf("%ld %.6f %.6f\n", count, at - start, cpu(pid) - used);
+      double grown = idle > 1 ? (double)(all - half) / (idle - idle / 2) : 0;
+      double spent = cpu(pid) - used;
+      printf("%ld %.6f %.6f %.3f\n", count, at - start, spent, grown);
       return 0;
     }
     for (int i = 0; i < n; i++) {
