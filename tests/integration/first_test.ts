@@ -34,7 +34,7 @@ testWith(
 
 Deno.test("README opens with first.ts, word for word", async () => {
   const readme = await Deno.readTextFile(new URL("README.md", ROOT));
-  const block = /^```ts ignore\n(.*?)^```$/ms.exec(readme)?.[1];
+  const block = /^```ts\n(.*?)^```$/ms.exec(readme)?.[1];
   const code = (await Deno.readTextFile(FILE)).replace(/^.*?(?=import )/s, "");
   assertEquals(block, code.replace("../../mod.ts", "@greenhub/greenhub"));
 });
