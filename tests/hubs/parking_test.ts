@@ -373,16 +373,14 @@ Deno.test("two hubs in turn a thousand times leave no descriptor", async () => {
 });
 
 const WORKER = `
-import { getHub, spawn, trampoline, useHub } from "${projectUrl("mod.ts")}";
+import { getHub, spawn, trampoline } from "${projectUrl("mod.ts")}";
 import { libc } from "${projectUrl("ffi/libc.ts")}";
-const parking = new URL(import.meta.url).hash.slice(1);
-if (parking === "poll") useHub("poll");
 const fds = new Int32Array(2);
 libc().pipe(fds);
 spawn(() => trampoline(fds[0]!, { read: true }));
 const tick = () => {
-  const { parks } = getHub().statistics();
-  if (parks > 0) self.postMessage([...fds]);
+  const { parks, parking } = getHub().statistics();
+  if (parks > 0) self.postMessage([parking, ...fds]);
   else setTimeout(tick, 1);
 };
 tick();
@@ -392,19 +390,21 @@ Deno.test("a Worker terminated while parked leaves no descriptor of the hub's", 
   const url = URL.createObjectURL(
     new Blob([WORKER], { type: "application/typescript" }),
   );
-  const run = async (hash: string): Promise<void> => {
-    const worker = new Worker(url + hash, { type: "module" });
-    const { promise, resolve } = Promise.withResolvers<number[]>();
+  const run = async (): Promise<void> => {
+    const worker = new Worker(url, { type: "module" });
+    const { promise, resolve } = Promise.withResolvers<[string, ...number[]]>();
     worker.onmessage = (event) => resolve(event.data);
-    const fds = await promise;
+    const [parking, ...fds] = await promise;
     worker.terminate();
     close(...fds);
+    // A Worker parks as main does.
+    assertEquals(parking, getHub().statistics().parking);
   };
   // Deno itself keeps two for a Worker that ends with an UnsafeCallback open.
   const kept = getHub().name === "libevent" ? 2 : 0;
-  await run("");
+  await run();
   const before = await settledFds(0);
-  for (let i = 0; i < 3; i++) await run("");
+  for (let i = 0; i < 3; i++) await run();
   const after = before + 3 * kept;
   // The thread of a Worker ends some time after terminate() has returned.
   assertEquals(await settledFds(after), after);
