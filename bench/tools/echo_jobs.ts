@@ -52,12 +52,17 @@ async function start(
     stdout: "piped",
     stderr: "null",
   }).spawn();
-  const reader = child.stdout.getReader();
-  const { value } = await reader.read();
+  // To the end of the line: Python writes it in pieces, and dies of a pipe that
+  // is closed in between.
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let line = "";
+  while (!line.includes("\n")) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error("the server did not start");
+    line += value;
+  }
   void reader.cancel();
-  const port = new TextDecoder().decode(value).trim();
-  if (port === "") throw new Error("the server did not start");
-  return { port, child };
+  return { port: line.trim(), child };
 }
 
 async function once(
