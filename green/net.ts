@@ -44,12 +44,12 @@ export {
   type Datagram,
   type DatagramAddr,
   type DatagramConn,
-  listenDatagram,
   type MulticastV4Membership,
   type MulticastV6Membership,
 } from "./net/datagram.ts";
+export { listen } from "./net/listen.ts";
+export { listenDatagram } from "./net/listen_datagram.ts";
 export {
-  listen,
   type Listener,
   type TcpListener,
   type UnixListener,

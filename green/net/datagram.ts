@@ -1,5 +1,5 @@
 /**
- * Datagram sockets, of the shape of `Deno.DatagramConn`, and `listenDatagram`.
+ * Datagram sockets, of the shape of `Deno.DatagramConn`.
  *
  * The trap it guards: a Unix datagram socket polls writable although the
  * receiver's queue is full, so waiting for that would spin; there a pause
@@ -22,10 +22,6 @@ import {
   unixAddress,
 } from "../../ffi/sockaddr.ts";
 import {
-  bindSocket,
-  openFor,
-  openSocket,
-  ownAddress,
   peer,
   peerSize,
   receiveFrom,
@@ -34,7 +30,6 @@ import {
   transmitTo,
 } from "../../ffi/socket.ts";
 import {
-  AF_INET6,
   AF_UNIX,
   IP_ADD_MEMBERSHIP,
   IP_DROP_MEMBERSHIP,
@@ -45,32 +40,17 @@ import {
   IPV6_ADD_MEMBERSHIP,
   IPV6_DROP_MEMBERSHIP,
   IPV6_MULTICAST_LOOP,
-  SO_BROADCAST,
-  SO_REUSEADDR,
-  SO_REUSEPORT,
-  SOCK_DGRAM,
-  SOL_SOCKET,
 } from "../../ffi/socket_constants.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ, WRITE } from "../../hubs/poller.ts";
 import { impatient, Limit, OwnedWait, yielded } from "../../hubs/wait.ts";
 import {
-  adopt,
   checkBytes,
   checkedTimeout,
   closedError,
   giveBack,
 } from "./descriptor.ts";
-import { bindable, firstOf, setIfKnown } from "./listener.ts";
-import {
-  checkedHost,
-  checkedPath,
-  checkedPort,
-  checkOptions,
-  type UdpListenOptions,
-  type UnixDatagramOptions,
-  unknownTransport,
-} from "./options.ts";
+import { checkedHost, checkedPath, checkedPort } from "./options.ts";
 
 const AGAIN = -EAGAIN;
 /** The largest datagram there is. */
@@ -128,7 +108,7 @@ class Retry extends OwnedWait {
   release(): void {}
 }
 
-/** Sends and receives datagrams; made by {@linkcode listenDatagram}. */
+/** Sends and receives datagrams; made by `listenDatagram`. */
 export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   #fd: number;
   readonly #family: number;
@@ -138,7 +118,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   #readTimeout: number | null = null;
   #writeTimeout: number | null = null;
 
-  /** Made by {@linkcode listenDatagram}. */
+  /** Made by `listenDatagram`. */
   constructor(fd: number, family: number, addr: DatagramAddr) {
     this.#fd = fd;
     this.#family = family;
@@ -417,7 +397,8 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   }
 }
 
-function addressOf(
+/** An address as datagrams have it. @internal */
+export function addressOf(
   raw: Uint8Array,
   size: number,
   family: number,
@@ -428,92 +409,4 @@ function addressOf(
   }
   const { hostname, port } = inetOf(raw);
   return { hostname, port, transport: "udp" };
-}
-
-function listenUdp(options: UdpListenOptions): DatagramConn {
-  const port = checkedPort(options.port ?? 0, "listen");
-  const host = checkedHost(options.hostname, "listen", "127.0.0.1");
-  const fd = firstOf(
-    bindable(host, port, true),
-    (raw) =>
-      openFor(raw, SOCK_DGRAM, (fd) => {
-        setOption(fd, SOL_SOCKET, SO_BROADCAST, 1);
-        if (options.reuseAddress === true) {
-          setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        }
-        if (options.reusePort === true) {
-          setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
-        }
-        if (options.loopback !== undefined) {
-          const v6 = familyOf(raw) === AF_INET6;
-          setOption(
-            fd,
-            v6 ? IPPROTO_IPV6 : IPPROTO_IP,
-            v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP,
-            options.loopback ? 1 : 0,
-          );
-        }
-        bindSocket(fd, raw, `${host}:${port}`);
-      }),
-  );
-  const own = ownAddress(fd);
-  const family = familyOf(own);
-  return new DatagramConn(
-    adopt(fd),
-    family,
-    addressOf(own, own.length, family),
-  );
-}
-
-function listenUnixDatagram(options: UnixDatagramOptions): DatagramConn {
-  if (options.path === undefined) {
-    const fd = adopt(openSocket(AF_UNIX, SOCK_DGRAM));
-    return new DatagramConn(fd, AF_UNIX, {
-      transport: "unixpacket",
-      path: null as unknown as string,
-    });
-  }
-  const path = checkedPath(options.path, "listen");
-  const raw = unixAddress(path);
-  const fd = openFor(raw, SOCK_DGRAM, (fd) => bindSocket(fd, raw, path));
-  return new DatagramConn(adopt(fd), AF_UNIX, {
-    transport: "unixpacket",
-    path,
-  });
-}
-
-/**
- * Open a socket for datagrams: UDP.
- *
- * @throws {SystemError} EADDRINUSE and the like.
- *
- * @example
- * ```ts
- * import { listenDatagram } from "../net.ts";
- *
- * using a = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
- * using b = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
- * await a.send(new TextEncoder().encode("hello"), b.addr);
- * const [data, from] = await b.receive();
- * if (data.length !== 5 || !("port" in from)) throw new Error("not hello");
- * ```
- */
-export function listenDatagram(options: UdpListenOptions): DatagramConn;
-/** Open a socket for datagrams: Unix. */
-export function listenDatagram(options: UnixDatagramOptions): DatagramConn;
-export function listenDatagram(
-  options: UdpListenOptions | UnixDatagramOptions,
-): DatagramConn {
-  checkOptions(options, "listen");
-  switch (options.transport) {
-    case "udp":
-      return listenUdp(options);
-    case "unixpacket":
-      return listenUnixDatagram(options);
-    default:
-      return unknownTransport(
-        (options as { transport: unknown }).transport,
-        "listen",
-      );
-  }
 }

@@ -1,5 +1,5 @@
 /**
- * A listener, of the shape of `Deno.Listener`, and `listen`.
+ * A listener, of the shape of `Deno.Listener`; `listen` makes it.
  *
  * The trap it guards: a connection may be gone by the time it is accepted
  * (ECONNABORTED); that is no reason to stop listening.
@@ -7,61 +7,17 @@
  * @module
  */
 
-import { EAGAIN, EINVAL, ERRNO } from "../../ffi/constants.ts";
+import { EAGAIN, ERRNO } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errors.ts";
-import { lookUpSync } from "../../ffi/resolve.ts";
-import {
-  numericAddress,
-  pathOf,
-  type RawAddress,
-  unixAddress,
-} from "../../ffi/sockaddr.ts";
-import {
-  acceptSocket,
-  bindSocket,
-  listenSocket,
-  openFor,
-  ownAddress,
-  peer,
-  peerSize,
-  removePath,
-  setOption,
-} from "../../ffi/socket.ts";
-import {
-  IPPROTO_TCP,
-  SO_REUSEADDR,
-  SO_REUSEPORT,
-  SOCK_STREAM,
-  SOL_SOCKET,
-  TCP_NODELAY,
-} from "../../ffi/socket_constants.ts";
+import { acceptSocket, peer, peerSize, removePath } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ } from "../../hubs/poller.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
-import {
-  type StreamAddr,
-  type StreamConn,
-  tcpAddr,
-  TcpConn,
-  unixAddr,
-  UnixConn,
-} from "./conn.ts";
+import type { StreamAddr, StreamConn, TcpConn, UnixConn } from "./conn.ts";
 import { adopt, closedError, giveBack } from "./descriptor.ts";
-import {
-  checkedCount,
-  checkedHost,
-  checkedPath,
-  checkedPort,
-  checkOptions,
-  type TcpListenOptions,
-  type UnixListenOptions,
-  unknownTransport,
-} from "./options.ts";
 
 const AGAIN = -EAGAIN;
 const ECONNABORTED = ERRNO.ECONNABORTED!;
-const ENOPROTOOPT = ERRNO.ENOPROTOOPT!;
-const BACKLOG = 1024;
 
 /** Makes a connection of what `accept` gave. */
 type MakeConn<T> = (fd: number, remote: Uint8Array<ArrayBuffer>) => T;
@@ -87,7 +43,7 @@ class AcceptWait extends OwnedWait {
   release(): void {}
 }
 
-/** Accepts connections; made by {@linkcode listen}. */
+/** Accepts connections; made by `listen`. */
 export class Listener<
   T extends StreamConn = StreamConn,
   A extends StreamAddr = StreamAddr,
@@ -99,7 +55,7 @@ export class Listener<
   #waiter: AcceptWait | null = null;
   #whenClosed = new Set<() => void>();
 
-  /** Made by {@linkcode listen}. */
+  /** Made by `listen`. */
   constructor(fd: number, addr: A, make: MakeConn<T>, path: string | null) {
     this.#fd = fd;
     this.#addr = addr;
@@ -210,129 +166,3 @@ export class Listener<
 export type TcpListener = Listener<TcpConn, Deno.NetAddr>;
 /** Accepts connections over a Unix socket. */
 export type UnixListener = Listener<UnixConn, Deno.UnixAddr>;
-
-/** Set an option that the system may not have. @internal */
-export function setIfKnown(fd: number, level: number, name: number): void {
-  try {
-    setOption(fd, level, name, 1);
-  } catch (error) {
-    const { errno } = error as SystemError;
-    if (errno !== EINVAL && errno !== ENOPROTOOPT) throw error;
-  }
-}
-
-/** The addresses to bind for a host; a name stops the thread for its look-up. @internal */
-export function bindable(
-  host: string,
-  port: number,
-  datagram: boolean,
-): RawAddress[] {
-  const raw = numericAddress(host, port);
-  if (raw !== null) return [raw];
-  return lookUpSync({ host, port, datagram, passive: true });
-}
-
-/** Bind the first address that can be bound. @internal */
-export function firstOf(
-  addresses: readonly RawAddress[],
-  open: (raw: RawAddress) => number,
-): number {
-  let failure: unknown = new SystemError(ERRNO.EADDRNOTAVAIL!, "bind");
-  for (const raw of addresses) {
-    try {
-      return open(raw);
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
-}
-
-function listenTcp(options: TcpListenOptions): TcpListener {
-  const port = checkedPort(options.port ?? 0, "listen");
-  const host = checkedHost(options.hostname, "listen", "0.0.0.0");
-  const backlog = backlogOf(options.backlog ?? options.tcpBacklog);
-  const what = `${host}:${port}`;
-  const fd = firstOf(
-    bindable(host, port, false),
-    (raw) =>
-      openFor(raw, SOCK_STREAM, (fd) => {
-        setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        if (options.reusePort === true) {
-          setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
-        }
-        // Accepted sockets inherit it: no call per connection.
-        if (options.noDelay !== false) {
-          setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        }
-        bindSocket(fd, raw, what);
-        listenSocket(fd, backlog, what);
-      }),
-  );
-  return new Listener(
-    adopt(fd),
-    tcpAddr(ownAddress(fd)),
-    (fd, raw) => new TcpConn(fd, tcpAddr(raw)),
-    null,
-  );
-}
-
-function listenUnix(options: UnixListenOptions): UnixListener {
-  const path = checkedPath(options.path, "listen");
-  const backlog = backlogOf(options.backlog);
-  const raw = unixAddress(path);
-  const fd = openFor(raw, SOCK_STREAM, (fd) => {
-    bindSocket(fd, raw, path);
-    listenSocket(fd, backlog, path);
-  });
-  return new Listener(
-    adopt(fd),
-    { transport: "unix", path },
-    (fd, raw) => new UnixConn(fd, unixAddr(raw)),
-    pathOf(raw, raw.length)!.startsWith("\0") ? null : path,
-  );
-}
-
-function backlogOf(backlog: number | undefined): number {
-  if (backlog === undefined) return BACKLOG;
-  return Math.min(checkedCount(backlog, "backlog", "listen"), 2 ** 31 - 1);
-}
-
-/**
- * Listen for TCP connections. Synchronous, as `Deno.listen`: a host *name*
- * stops the thread for its look-up, an address does not.
- *
- * @throws {SystemError} EADDRINUSE and the like.
- *
- * @example
- * ```ts
- * import { connect, listen } from "../net.ts";
- *
- * using listener = listen({ hostname: "127.0.0.1", port: 0 });
- * using client = await connect({ port: listener.addr.port });
- * using server = await listener.accept();
- * await client.write(new TextEncoder().encode("hello"));
- * const p = new Uint8Array(16);
- * if (await server.read(p) !== 5) throw new Error("not five bytes");
- * ```
- */
-export function listen(options: TcpListenOptions): TcpListener;
-/** Listen on a Unix socket; its file is removed when the listener is closed. */
-export function listen(options: UnixListenOptions): UnixListener;
-export function listen(
-  options: TcpListenOptions | UnixListenOptions,
-): TcpListener | UnixListener {
-  checkOptions(options, "listen");
-  switch (options.transport) {
-    case undefined:
-    case "tcp":
-      return listenTcp(options as TcpListenOptions);
-    case "unix":
-      return listenUnix(options);
-    default:
-      return unknownTransport(
-        (options as { transport: unknown }).transport,
-        "listen",
-      );
-  }
-}

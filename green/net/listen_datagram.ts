@@ -1,0 +1,130 @@
+/**
+ * `listenDatagram`: a socket for UDP or Unix datagrams.
+ *
+ * The trap it guards: whatever fails on the way, the descriptor is closed
+ * again.
+ *
+ * @module
+ */
+
+import { familyOf, unixAddress } from "../../ffi/sockaddr.ts";
+import {
+  bindSocket,
+  openFor,
+  openSocket,
+  ownAddress,
+  setOption,
+} from "../../ffi/socket.ts";
+import {
+  AF_INET6,
+  AF_UNIX,
+  IP_MULTICAST_LOOP,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_MULTICAST_LOOP,
+  SO_BROADCAST,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+} from "../../ffi/socket_constants.ts";
+import { addressOf, DatagramConn } from "./datagram.ts";
+import { adopt } from "./descriptor.ts";
+import { bindable, firstOf, setIfKnown } from "./listen.ts";
+import {
+  checkedHost,
+  checkedPath,
+  checkedPort,
+  checkOptions,
+  type UdpListenOptions,
+  type UnixDatagramOptions,
+  unknownTransport,
+} from "./options.ts";
+
+function listenUdp(options: UdpListenOptions): DatagramConn {
+  const port = checkedPort(options.port ?? 0, "listen");
+  const host = checkedHost(options.hostname, "listen", "127.0.0.1");
+  const fd = firstOf(
+    bindable(host, port, true),
+    (raw) =>
+      openFor(raw, SOCK_DGRAM, (fd) => {
+        setOption(fd, SOL_SOCKET, SO_BROADCAST, 1);
+        if (options.reuseAddress === true) {
+          setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        }
+        if (options.reusePort === true) {
+          setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
+        }
+        if (options.loopback !== undefined) {
+          const v6 = familyOf(raw) === AF_INET6;
+          setOption(
+            fd,
+            v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+            v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP,
+            options.loopback ? 1 : 0,
+          );
+        }
+        bindSocket(fd, raw, `${host}:${port}`);
+      }),
+  );
+  const own = ownAddress(fd);
+  const family = familyOf(own);
+  return new DatagramConn(
+    adopt(fd),
+    family,
+    addressOf(own, own.length, family),
+  );
+}
+
+function listenUnixDatagram(options: UnixDatagramOptions): DatagramConn {
+  if (options.path === undefined) {
+    const fd = adopt(openSocket(AF_UNIX, SOCK_DGRAM));
+    return new DatagramConn(fd, AF_UNIX, {
+      transport: "unixpacket",
+      path: null as unknown as string,
+    });
+  }
+  const path = checkedPath(options.path, "listen");
+  const raw = unixAddress(path);
+  const fd = openFor(raw, SOCK_DGRAM, (fd) => bindSocket(fd, raw, path));
+  return new DatagramConn(adopt(fd), AF_UNIX, {
+    transport: "unixpacket",
+    path,
+  });
+}
+
+/**
+ * Open a socket for datagrams: UDP.
+ *
+ * @throws {SystemError} EADDRINUSE and the like.
+ *
+ * @example
+ * ```ts
+ * import { listenDatagram } from "../net.ts";
+ *
+ * using a = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+ * using b = listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+ * await a.send(new TextEncoder().encode("hello"), b.addr);
+ * const [data, from] = await b.receive();
+ * if (data.length !== 5 || !("port" in from)) throw new Error("not hello");
+ * ```
+ */
+export function listenDatagram(options: UdpListenOptions): DatagramConn;
+/** Open a socket for datagrams: Unix. */
+export function listenDatagram(options: UnixDatagramOptions): DatagramConn;
+export function listenDatagram(
+  options: UdpListenOptions | UnixDatagramOptions,
+): DatagramConn {
+  checkOptions(options, "listen");
+  switch (options.transport) {
+    case "udp":
+      return listenUdp(options);
+    case "unixpacket":
+      return listenUnixDatagram(options);
+    default:
+      return unknownTransport(
+        (options as { transport: unknown }).transport,
+        "listen",
+      );
+  }
+}
