@@ -1,10 +1,11 @@
 """The pipes benchmark on gevent; prints the time of each run in µs.
 
-python3 pipes_gevent.py BACKEND listeners|trampoline PIPES ACTIVE WRITES RUNS
+python3 pipes_gevent.py BACKEND listeners|trampoline|kept PIPES ACTIVE WRITES
+RUNS
 
-BACKEND is libev's: epoll, poll or select. A trampoline is gevent's wait() on a
-watcher that each greenlet keeps; "unkept" makes one for every wait, as
-gevent.socket.wait_read does.
+BACKEND is libev's: epoll, poll or select. A trampoline is gevent's wait_read(),
+which makes a watcher for every wait; "kept" is a wait on a watcher that each
+greenlet makes once.
 """
 
 import os
@@ -46,14 +47,14 @@ def listen(index):
     kept.append(watcher)
 
 
-def wait(index):
+def wait_kept(index):
     watcher = hub.loop.io(ends[index][0], 1)
     while True:
         hub.wait(watcher)
         on_ready(index)
 
 
-def wait_unkept(index):
+def wait(index):
     fd = ends[index][0]
     while True:
         wait_read(fd)
@@ -64,7 +65,7 @@ for i in range(pipes):
     if way == "listeners":
         listen(i)
     else:
-        gevent.spawn(wait if way == "trampoline" else wait_unkept, i)
+        gevent.spawn(wait if way == "trampoline" else wait_kept, i)
 gevent.sleep(0)
 for run in range(runs + 2):
     left, count = writes, 0

@@ -13,7 +13,7 @@ import { Ring } from "./ring.ts";
 import { type Way, ways } from "./waiters.ts";
 
 /** Runs until V8 has compiled what is hot. */
-const WARM_UP = 10;
+const WARM_UP = 100;
 
 const [hub, way, ...numbers] = Deno.args;
 const [pipes = 100, active = 100, writes = 1000, runs = 25] = numbers.map(

@@ -42,6 +42,8 @@ function commands(
       rows.push([`gevent ${backend}, ${way}`, "gevent", [file, backend, way]]);
     }
   }
+  const file = `${PEERS}pipes_gevent.py`;
+  rows.push(["gevent epoll, kept", "gevent", [file, "epoll", "kept"]]);
   return rows.filter(([, needs]) => box.get(needs) !== null);
 }
 

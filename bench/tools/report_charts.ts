@@ -135,6 +135,7 @@ export function makeCharts(results: Results): Record<string, string> {
         ["greenhub selects, trampoline", ORANGE],
         ["greenhub libevent, trampoline", PURPLE],
         ["gevent epoll, trampoline", RED, true],
+        ["gevent epoll, kept", ORANGE, true],
         ["eventlet epolls, trampoline", GREY, true],
         ["eventlet poll, trampoline", BLUE, true],
       ],

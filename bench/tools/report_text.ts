@@ -154,7 +154,7 @@ ${marksTable(results)}
 
 ## Pipes
 
-The benchmark of libevent and libev: N pipes are watched, 100 of them get a byte, and each reader writes one to the next pipe until 1,000 more are written. "listeners": one persistent callback for each pipe. "trampoline": one greenthread for each pipe, which waits for it again and again.
+The benchmark of libevent and libev: N pipes are watched, 100 of them get a byte, and each reader writes one to the next pipe until 1,000 more are written. "listeners": one persistent callback for each pipe. "trampoline": one greenthread for each pipe, which waits for it again and again (in gevent by wait_read; "kept" is its wait on a watcher that was made once). greenhub has 100 runs before those measured, until V8 has compiled it; the others have one or two.
 
 ![Cost of a run against the number of pipes, a listener each](charts/pipes.svg)
 
