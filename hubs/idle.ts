@@ -37,8 +37,10 @@ const MAX_PARK = 60_000;
 const FIRST_AUDIT = 20;
 /** ... after ten times as long, and so on, ... */
 const AUDIT_GROWTH = 10;
-/** ... up to a minute. */
-const LAST_AUDIT = 60_000;
+/** ... up to this, ms, or ... */
+const LAST_AUDIT = 2000;
+/** ... this many times what one takes, if that is more. */
+const IDLE_SHARE = 2000;
 /** While MAINLOOP is busy: so long after the last one was paid for, ms. */
 const BUSY_AUDIT = 50;
 /** Between audits, this many times what the last one took. */
@@ -73,6 +75,9 @@ export class Idle {
   /** The last park ended because its time was over. */
   #exhausted = false;
   #auditAfter = 0;
+  #auditCost = 0;
+  /** Nothing was done since the last park. */
+  #idling = false;
   #auditDelay = FIRST_AUDIT;
 
   /**
@@ -122,6 +127,7 @@ export class Idle {
   /** Something was done in the pass that ends. */
   busy(): void {
     this.#settled = false;
+    this.#idling = false;
     this.#auditDelay = FIRST_AUDIT;
   }
 
@@ -192,10 +198,13 @@ export class Idle {
     const timeout = Math.min(limit, cap, MAX_PARK);
     this.#parked = true;
     this.parks++;
-    await this.#parking.park(timeout);
+    const idling = this.#idling;
+    this.#idling = true;
+    await this.#parking.park(timeout, idling);
     this.#exhausted = this.#parked && timeout === cap;
     if (this.#exhausted) {
-      this.#auditDelay = Math.min(cap * AUDIT_GROWTH, LAST_AUDIT);
+      const longest = Math.max(LAST_AUDIT, this.#auditCost * IDLE_SHARE);
+      this.#auditDelay = Math.min(cap * AUDIT_GROWTH, longest);
     }
     this.#parked = false;
     this.#fairness.restart();
@@ -214,7 +223,8 @@ export class Idle {
     const lost = this.#table.audit();
     for (const one of lost) this.#onLost(one);
     const end = performance.now();
-    this.#auditAfter = end + (end - start) * AUDIT_SHARE;
+    this.#auditCost = end - start;
+    this.#auditAfter = end + this.#auditCost * AUDIT_SHARE;
     return lost.length > 0;
   }
 }

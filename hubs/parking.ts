@@ -20,8 +20,12 @@ const LONGEST = 16;
 /** One way to park. */
 export interface Parking {
   readonly name: ParkingName;
-  /** Wait at most `timeout` ms (null: no limit), or until woken. */
-  park(timeout: number | null): Promise<void>;
+  /**
+   * Wait at most `timeout` ms (null: no limit), or until woken.
+   *
+   * @param idling Nothing was done since the last park.
+   */
+  park(timeout: number | null, idling: boolean): Promise<void>;
   /** End a park under way. */
   wake(): void;
   /** Give everything back; null unless a call is under way to wait for. */
@@ -103,8 +107,9 @@ export class TimedParking implements Parking {
   #delay = SHORTEST;
   #release: (() => void) | null = null;
 
-  park(timeout: number | null): Promise<void> {
+  park(timeout: number | null, idling: boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
+    if (!idling) this.#delay = SHORTEST;
     const delay = Math.min(timeout ?? LONGEST, this.#delay);
     this.#delay = Math.min(LONGEST, this.#delay * 2);
     this.#release = resolve;
