@@ -44,9 +44,11 @@ export {
   type Datagram,
   type DatagramAddr,
   type DatagramConn,
-  type MulticastV4Membership,
-  type MulticastV6Membership,
 } from "./net/datagram.ts";
+export type {
+  MulticastV4Membership,
+  MulticastV6Membership,
+} from "./net/multicast.ts";
 export { listen } from "./net/listen.ts";
 export { listenDatagram } from "./net/listen_datagram.ts";
 export {

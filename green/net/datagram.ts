@@ -15,32 +15,12 @@ import {
   familyOf,
   inetOf,
   numericAddress,
-  parseIPv4,
-  parseIPv6,
   pathOf,
   type RawAddress,
   unixAddress,
 } from "../../ffi/sockaddr.ts";
-import {
-  peer,
-  peerSize,
-  receiveFrom,
-  setOption,
-  setOptionBytes,
-  transmitTo,
-} from "../../ffi/socket.ts";
-import {
-  AF_UNIX,
-  IP_ADD_MEMBERSHIP,
-  IP_DROP_MEMBERSHIP,
-  IP_MULTICAST_LOOP,
-  IP_MULTICAST_TTL,
-  IPPROTO_IP,
-  IPPROTO_IPV6,
-  IPV6_ADD_MEMBERSHIP,
-  IPV6_DROP_MEMBERSHIP,
-  IPV6_MULTICAST_LOOP,
-} from "../../ffi/socket_constants.ts";
+import { peer, peerSize, receiveFrom, transmitTo } from "../../ffi/socket.ts";
+import { AF_UNIX } from "../../ffi/socket_constants.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ, WRITE } from "../../hubs/poller.ts";
 import { impatient, Limit, OwnedWait, yielded } from "../../hubs/wait.ts";
@@ -50,6 +30,12 @@ import {
   closedError,
   giveBack,
 } from "./descriptor.ts";
+import {
+  joinV4,
+  joinV6,
+  type MulticastV4Membership,
+  type MulticastV6Membership,
+} from "./multicast.ts";
 import { checkedHost, checkedPath, checkedPort } from "./options.ts";
 
 const AGAIN = -EAGAIN;
@@ -64,24 +50,6 @@ let scratch: Uint8Array<ArrayBuffer> | null = null;
 export type DatagramAddr = Deno.NetAddr | Deno.UnixAddr;
 /** A datagram and its sender. */
 export type Datagram = [Uint8Array<ArrayBuffer>, DatagramAddr];
-
-/** Membership of an IPv4 multicast group. */
-export interface MulticastV4Membership {
-  /** Leave the group. */
-  leave: () => Promise<void>;
-  /** Get one's own multicasts too, or not. */
-  setLoopback: (loopback: boolean) => Promise<void>;
-  /** How many routers multicasts may pass. */
-  setTTL: (ttl: number) => Promise<void>;
-}
-
-/** Membership of an IPv6 multicast group. */
-export interface MulticastV6Membership {
-  /** Leave the group. */
-  leave: () => Promise<void>;
-  /** Get one's own multicasts too, or not. */
-  setLoopback: (loopback: boolean) => Promise<void>;
-}
 
 /** A wait that tries again until there is something to return. */
 class Retry extends OwnedWait {
@@ -318,28 +286,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     address: string,
     networkInterface: string,
   ): Promise<MulticastV4Membership> {
-    // struct ip_mreq: group, interface.
-    const group = parseIPv4(address);
-    const from = parseIPv4(networkInterface);
-    if (group === null || from === null) {
-      return Promise.reject(
-        new TypeError("Cannot join a group: no IPv4 addresses"),
-      );
-    }
-    const request = new Uint8Array([...group, ...from]);
-    const set = (name: number, value: number): Promise<void> =>
-      this.#option(() => setOption(this.#fd, IPPROTO_IP, name, value));
-    return this.#option(() => {
-      setOptionBytes(this.#fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, request);
-      return {
-        leave: () =>
-          this.#option(() =>
-            setOptionBytes(this.#fd, IPPROTO_IP, IP_DROP_MEMBERSHIP, request)
-          ),
-        setLoopback: (loopback) => set(IP_MULTICAST_LOOP, loopback ? 1 : 0),
-        setTTL: (ttl) => set(IP_MULTICAST_TTL, ttl),
-      };
-    });
+    return joinV4(this.#open, address, networkInterface);
   }
 
   /**
@@ -352,49 +299,13 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     address: string,
     networkInterface: number,
   ): Promise<MulticastV6Membership> {
-    // struct ipv6_mreq: group, index.
-    const group = parseIPv6(address);
-    if (group === null) {
-      return Promise.reject(
-        new TypeError("Cannot join a group: no IPv6 address"),
-      );
-    }
-    const request = new Uint8Array(20);
-    request.set(group);
-    new DataView(request.buffer).setUint32(16, networkInterface, true);
-    return this.#option(() => {
-      setOptionBytes(this.#fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, request);
-      return {
-        leave: () =>
-          this.#option(() =>
-            setOptionBytes(
-              this.#fd,
-              IPPROTO_IPV6,
-              IPV6_DROP_MEMBERSHIP,
-              request,
-            )
-          ),
-        setLoopback: (loopback) =>
-          this.#option(() =>
-            setOption(
-              this.#fd,
-              IPPROTO_IPV6,
-              IPV6_MULTICAST_LOOP,
-              loopback ? 1 : 0,
-            )
-          ),
-      };
-    });
+    return joinV6(this.#open, address, networkInterface);
   }
 
-  #option<T>(set: () => T): Promise<T> {
-    try {
-      if (this.#fd < 0) throw closedError("set an option");
-      return Promise.resolve(set());
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
+  readonly #open = (): number => {
+    if (this.#fd < 0) throw closedError("set an option");
+    return this.#fd;
+  };
 }
 
 /** An address as datagrams have it. @internal */
