@@ -22,7 +22,11 @@ function make<T>(fn: unknown, args: readonly unknown[]): GreenThread<T> {
   if (typeof fn !== "function") {
     throw new TypeError(`Cannot spawn: fn is no function: ${typeof fn}`);
   }
-  const gt = new GreenThread<T>(fn as AnyFunction, args);
+  // One empty list of arguments for all that have none.
+  const gt = new GreenThread<T>(
+    fn as AnyFunction,
+    args.length === 0 ? undefined : args,
+  );
   gt.inheritContext();
   return gt;
 }
