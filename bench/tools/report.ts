@@ -25,5 +25,10 @@ for (const [name, svg] of Object.entries(makeCharts(results))) {
   await Deno.writeTextFile(new URL(`charts/${name}`, BENCH), svg);
   console.log(`bench/charts/${name}`);
 }
-await Deno.writeTextFile(new URL("REPORT.md", BENCH), reportText(results));
+const report = new URL("REPORT.md", BENCH);
+await Deno.writeTextFile(report, reportText(results));
+// Tables are aligned as the formatter wants them.
+await new Deno.Command(Deno.execPath(), {
+  args: ["fmt", "--quiet", report.pathname],
+}).output();
 console.log("bench/REPORT.md");

@@ -78,5 +78,5 @@ export async function writeResults(
     ...results,
     groups: { ...old?.groups, ...results.groups },
   };
-  await Deno.writeTextFile(file, JSON.stringify(merged, null, 1) + "\n");
+  await Deno.writeTextFile(file, JSON.stringify(merged, null, 2) + "\n");
 }
