@@ -107,10 +107,15 @@ function marks(results: Results): Mark[] {
   ];
 }
 
+/** With three digits: a ratio of 1.75 is not one of 1.8. */
+function exact(found: number): string {
+  return found < 100 ? String(Number(found.toPrecision(3))) : figure(found);
+}
+
 /** The table of marks. */
 export function marksTable(results: Results): string {
   const lines = marks(results).map(({ what, aim, found, reached, unit }) => {
-    const text = found === null ? "not measured" : `${figure(found)} ${unit}`;
+    const text = found === null ? "not measured" : `${exact(found)} ${unit}`;
     const verdict = found === null ? "" : reached(found) ? "yes" : "no";
     return `| ${what} | ${aim} | ${text} | ${verdict} |`;
   });
