@@ -16,13 +16,18 @@ import { describeMachine } from "./machine.ts";
 import { parkingJobs } from "./parking_jobs.ts";
 import { pipesJobs } from "./pipes_jobs.ts";
 import { pinning } from "./process.ts";
-import { type Group, RESULTS, writeResults } from "./results.ts";
+import { RESULTS, writeResults } from "./results.ts";
 import { tasksJobs } from "./tasks_jobs.ts";
 import { Toolbox } from "./toolbox.ts";
 
 const SETS: Readonly<
   Record<string, (box: Toolbox, quick: boolean) => Job[]>
-> = { pipes: pipesJobs, tasks: tasksJobs, echo: echoJobs };
+> = {
+  pipes: pipesJobs,
+  tasks: tasksJobs,
+  echo: echoJobs,
+  parking: parkingJobs,
+};
 
 function option(name: string): string | undefined {
   return Deno.args.find((arg) => arg.startsWith(`--${name}=`))
@@ -52,22 +57,16 @@ const progress: Progress = {
   failed: (job, reason) => box.skip(`${job.group}: ${job.row}`, reason),
 };
 
-const chosen = (name: string) => only === undefined || only.includes(name);
-const groups: Record<string, Group> = {};
-const jobs = Object.entries(SETS).flatMap(([name, make]) =>
-  chosen(name) ? make(box, quick) : []
-);
-Object.assign(groups, await runJobs(jobs, rounds, progress));
-if (chosen("parking")) {
-  Object.assign(groups, await runJobs(parkingJobs(box, quick), 1, progress));
+const machine = await describeMachine();
+for (const [name, make] of Object.entries(SETS)) {
+  if (only !== undefined && !only.includes(name)) continue;
+  const times = name === "parking" ? 1 : rounds;
+  const groups = await runJobs(make(box, quick), times, progress);
+  // At once, so that little is lost if the rest is broken off.
+  const { versions, skipped } = box;
+  await writeResults(out, { machine, versions, skipped, groups });
 }
 for (const [name, reason] of Object.entries(box.skipped)) {
   show(`left out: ${name}: ${reason}`, true);
 }
-await writeResults(out, {
-  machine: await describeMachine(),
-  versions: box.versions,
-  skipped: box.skipped,
-  groups,
-});
 show(`written: ${out instanceof URL ? out.pathname : out}`, true);

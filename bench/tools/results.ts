@@ -74,8 +74,14 @@ export async function writeResults(
   results: Results,
 ): Promise<void> {
   const old = await readResults(file);
+  // What was left out of a group is known anew if the group was measured anew.
+  const kept = Object.entries(old?.skipped ?? {}).filter(([name]) => {
+    const group = name.split(": ")[0]!;
+    return group.includes("/") && !(group in results.groups);
+  });
   const merged: Results = {
     ...results,
+    skipped: { ...Object.fromEntries(kept), ...results.skipped },
     groups: { ...old?.groups, ...results.groups },
   };
   await Deno.writeTextFile(file, JSON.stringify(merged, null, 2) + "\n");
