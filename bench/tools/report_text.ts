@@ -196,7 +196,7 @@ ${table(results, "tasks/pingpong", [["trips a second", "perSecond"], ...USED])}
 
 ## Timers
 
-100,000 random ones within a second:
+100,000 random ones within a second, in JavaScript after a first such second. Whoever takes long to schedule them is late with the first:
 
 ${
     table(results, "tasks/timers", [
