@@ -124,14 +124,15 @@ export class Timer implements Entry, Cancellable {
   }
 }
 
-function before(a: Timer, b: Timer): boolean {
-  return a.deadline < b.deadline ||
-    (a.deadline === b.deadline && a.sequence < b.sequence);
-}
+const FEWEST = 64;
 
-/** The heap. Positions are kept in the timers, so removal is O(log n). */
+/**
+ * The heap. Positions are kept in the timers, so removal is O(log n); deadlines
+ * are kept in an array of their own, so that finding a place touches no timer.
+ */
 export class TimerHeap {
   readonly #heap: Timer[] = [];
+  #deadlines = new Float64Array(FEWEST);
   #sequence = 0;
 
   /** How many timers it holds, all of them live. */
@@ -141,14 +142,20 @@ export class TimerHeap {
 
   /** The earliest deadline; Infinity if there is none. */
   get next(): number {
-    const top = this.#heap[0];
-    return top === undefined ? Infinity : top.deadline;
+    return this.#heap.length === 0 ? Infinity : this.#deadlines[0]!;
   }
 
   /** Put a timer in. */
   add(timer: Timer): void {
     timer.sequence = this.#sequence++;
-    this.#up(timer, this.#heap.length);
+    const at = this.#heap.length;
+    if (at === this.#deadlines.length) {
+      const larger = new Float64Array(2 * at);
+      larger.set(this.#deadlines);
+      this.#deadlines = larger;
+    }
+    this.#heap.push(timer);
+    this.#up(timer, timer.deadline, at);
   }
 
   /** Take a timer out, wherever it stands. */
@@ -158,53 +165,81 @@ export class TimerHeap {
     timer.index = -1;
     const last = this.#heap.pop()!;
     if (last === timer) return;
-    if (at > 0 && before(last, this.#heap[(at - 1) >> 1]!)) this.#up(last, at);
-    else this.#down(last, at);
+    const deadline = this.#deadlines[this.#heap.length]!;
+    if (!this.#up(last, deadline, at)) this.#down(last, deadline, at);
   }
 
   /** Take the earliest timer out if it is due by `now`. */
   takeDue(now: number): Timer | null {
-    const top = this.#heap[0];
-    if (top === undefined || top.deadline > now) return null;
+    if (!(this.next <= now) || this.#heap.length === 0) return null;
+    const top = this.#heap[0]!;
     this.remove(top);
     return top;
   }
 
   /** Those in the heap, soonest first. */
   list(): Timer[] {
-    return [...this.#heap].sort((a, b) => before(a, b) ? -1 : 1);
+    return [...this.#heap].sort((a, b) =>
+      a.deadline === b.deadline
+        ? a.sequence - b.sequence
+        : a.deadline < b.deadline
+        ? -1
+        : 1
+    );
   }
 
-  #up(timer: Timer, from: number): void {
+  /** Put a timer at a place or above; true if above. */
+  #up(timer: Timer, deadline: number, from: number): boolean {
     const heap = this.#heap;
+    const deadlines = this.#deadlines;
     let at = from;
     while (at > 0) {
       const above = (at - 1) >> 1;
+      const other = deadlines[above]!;
+      if (other < deadline) break;
       const parent = heap[above]!;
-      if (!before(timer, parent)) break;
+      if (other === deadline && parent.sequence < timer.sequence) break;
       heap[at] = parent;
+      deadlines[at] = other;
       parent.index = at;
       at = above;
     }
     heap[at] = timer;
+    deadlines[at] = deadline;
     timer.index = at;
+    return at < from;
   }
 
-  #down(timer: Timer, from: number): void {
+  /** Put a timer at a place or below. */
+  #down(timer: Timer, deadline: number, from: number): void {
     const heap = this.#heap;
+    const deadlines = this.#deadlines;
     const { length } = heap;
     let at = from;
     for (;;) {
       let below = 2 * at + 1;
       if (below >= length) break;
-      if (below + 1 < length && before(heap[below + 1]!, heap[below]!)) below++;
+      let other = deadlines[below]!;
+      if (below + 1 < length) {
+        const right = deadlines[below + 1]!;
+        if (
+          right < other ||
+          (right === other && heap[below + 1]!.sequence < heap[below]!.sequence)
+        ) {
+          below++;
+          other = right;
+        }
+      }
+      if (deadline < other) break;
       const child = heap[below]!;
-      if (!before(child, timer)) break;
+      if (deadline === other && timer.sequence < child.sequence) break;
       heap[at] = child;
+      deadlines[at] = other;
       child.index = at;
       at = below;
     }
     heap[at] = timer;
+    deadlines[at] = deadline;
     timer.index = at;
   }
 }
