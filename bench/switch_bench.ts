@@ -4,7 +4,7 @@
  *
  * One iteration is 10,000 switches in all.
  *
- * The trap it guards: \`deno bench\` waits for what an \`async\` function returns,
+ * The trap it guards: `deno bench` waits for what an `async` function returns,
  * and not for a promise that another function returns.
  */
 

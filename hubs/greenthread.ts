@@ -410,7 +410,6 @@ function takeGate(resolve: (gt: GreenThread) => void): void {
   takenGate = resolve;
 }
 
-/** A reaction of its own, so the context it enters ends with it. */
 function ignore(): void {}
 
 /** Anything can be thrown, even what throws when it is looked at. */
@@ -422,6 +421,7 @@ function isExit(value: unknown): boolean {
   }
 }
 
+/** A reaction of its own, so the context it enters ends with it. */
 function begin(gt: GreenThread): void {
   context.enter(gt);
   gt.main();

@@ -37,8 +37,6 @@ export interface LostWaiter {
 export class ListenerTable {
   readonly #poller: Poller;
   readonly #table = new Map<number, Watched>();
-  /** Descriptors of the hub's own, which are swept but nobody's to see. */
-  readonly #internal = new Map<number, () => void>();
   #count = 0;
   #stale: Watched[] = [];
   #unclaimed: number[] = [];
@@ -57,7 +55,7 @@ export class ListenerTable {
 
   /** Nothing is registered with the poller, so nothing can be reported. */
   get quiet(): boolean {
-    return this.#table.size === 0 && this.#internal.size === 0;
+    return this.#table.size === 0;
   }
 
   /**
@@ -125,17 +123,6 @@ export class ListenerTable {
     return all;
   }
 
-  /** Watch a descriptor of the hub's own for reading. */
-  watchInternal(fd: number, onReady: () => void): void {
-    this.#poller.watch(fd, READ);
-    this.#internal.set(fd, onReady);
-  }
-
-  /** Stop watching one of the hub's own. */
-  forgetInternal(fd: number): void {
-    if (this.#internal.delete(fd)) this.#poller.watch(fd, 0);
-  }
-
   /**
    * Ask the poller what is ready; the answer is a list of listeners in the
    * kernel's order, to be called while not spent, and a list of the hopeless.
@@ -197,7 +184,6 @@ export class ListenerTable {
       for (const listener of watched.clear()) listener.spent = true;
     }
     this.#table.clear();
-    this.#internal.clear();
     this.#stale = [];
     this.#count = 0;
   }
@@ -210,9 +196,7 @@ export class ListenerTable {
   readonly #report = (fd: number, bits: number): void => {
     const watched = this.#table.get(fd);
     if (watched === undefined) {
-      const onReady = this.#internal.get(fd);
-      if (onReady === undefined) this.#unclaimed.push(fd);
-      else onReady();
+      this.#unclaimed.push(fd);
       return;
     }
     if ((bits & BAD) !== 0) {

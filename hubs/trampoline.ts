@@ -168,7 +168,6 @@ export function checkWait(
 function start(
   target: number | HasFileno,
   options: TrampolineOptions,
-  trusted: boolean,
 ): Promise<number> {
   const hub = getHub();
   if (getCurrent().isMainloop) {
@@ -183,7 +182,7 @@ function start(
   const wait = new Wait(hub, fd, evtype, options);
   const suspension = suspend(hub, wait);
   try {
-    hub.addListener(wait, trusted);
+    hub.addListener(wait);
   } catch (error) {
     suspension.withdraw();
     throw error;
@@ -242,22 +241,7 @@ export function trampoline(
   options: TrampolineOptions,
 ): Promise<number> {
   try {
-    return start(target, options, false);
-  } catch (error) {
-    return Promise.reject(error);
-  }
-}
-
-/**
- * `trampoline` for a descriptor whose owner calls `notifyClose` before every
- * close: its registration outlives the wait. @internal
- */
-export function trampolineOwned(
-  fd: number,
-  options: TrampolineOptions,
-): Promise<number> {
-  try {
-    return start(fd, options, true);
+    return start(target, options);
   } catch (error) {
     return Promise.reject(error);
   }
