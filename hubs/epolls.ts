@@ -41,6 +41,7 @@ import { epollEventLayout, Timespec } from "../ffi/layout.ts";
 import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
+import { FdMap } from "./fd_map.ts";
 import { BaseHub, type HubOptions } from "./hub.ts";
 import { BAD, type Poller, READ, type Report, WRITE } from "./poller.ts";
 
@@ -66,7 +67,7 @@ class EpollPoller implements Poller {
   readonly #c = libc();
   #epfd: number;
   /** By descriptor: generation * 4 + interest. */
-  readonly #watched = new Map<number, number>();
+  readonly #watched = new FdMap<number>();
   readonly #always = new Set<number>();
   #generation = 0;
   #wakeup: Wakeup | null = null;
@@ -231,7 +232,7 @@ class EpollPoller implements Poller {
     this.#keep = closeAtThreadExit(this.#epfd);
     if (closeOld) this.#c.close(old);
     this.#watchWakeup();
-    for (const [fd, known] of [...this.#watched]) {
+    for (const [fd, known] of this.#watched.entries()) {
       this.#watched.delete(fd);
       try {
         this.watch(fd, known & 3);

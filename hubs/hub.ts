@@ -183,9 +183,23 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     this.#loop.changed();
   }
 
+  /** Let a listener that has kept its place be called again. @internal */
+  wakeListener(listener: FdListener): void {
+    this.#assertOpen();
+    this.#table.wake(listener);
+    this.#loop.changed();
+  }
+
   /** Remove a listener; harmless if it is gone. */
   remove(listener: FdListener): void {
     this.#table.remove(listener);
+    this.#loop.lessToDo();
+  }
+
+  /** Remove a listener that may keep its place. @internal */
+  restListener(listener: FdListener): void {
+    if (listener.kept && !listener.spent) this.#table.rest(listener);
+    else this.#table.remove(listener);
     this.#loop.lessToDo();
   }
 

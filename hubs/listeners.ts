@@ -36,8 +36,10 @@ export class FdListener {
   readonly greenlet: GreenThread;
   /** Where it was added, if `debug.hubListenerStacks(true)`. */
   readonly stack: string | null;
-  /** It is in no table any more and will never be called again. */
+  /** It is not called: it is in no table, or rests there between two waits. */
   spent = false;
+  /** It has kept its place in a table, and the poller watches for it. */
+  kept = false;
 
   /** Made by `hub.add`. */
   constructor(
@@ -87,13 +89,28 @@ export class Watched {
 
   /** What is waited for now. */
   get wanted(): number {
-    return (this.reader === null ? 0 : READ) |
-      (this.writer === null ? 0 : WRITE);
+    const { reader, writer } = this;
+    return (reader === null || reader.spent ? 0 : READ) |
+      (writer === null || writer.spent ? 0 : WRITE);
   }
 
-  /** The primary listener of a direction. */
+  /** The primary listener of a direction; one that rests is none. */
   primary(evtype: Interest): FdListener | null {
-    return evtype === READ ? this.reader : this.writer;
+    const listener = evtype === READ ? this.reader : this.writer;
+    return listener === null || listener.spent ? null : listener;
+  }
+
+  /** Those that rest lose their places. */
+  evict(): void {
+    const { reader, writer } = this;
+    if (reader !== null && reader.spent) {
+      reader.kept = false;
+      this.reader = null;
+    }
+    if (writer !== null && writer.spent) {
+      writer.kept = false;
+      this.writer = null;
+    }
   }
 
   /** Set the primary listener of a direction. */
@@ -102,15 +119,16 @@ export class Watched {
     else this.writer = listener;
   }
 
-  /** Put a listener behind the primary. */
+  /** Put a listener behind the primary, which cannot rest any more then. */
   enqueue(listener: FdListener): void {
+    this.primary(listener.evtype)!.kept = false;
     (this.queue ??= []).push(listener);
   }
 
   /** Take a listener out; the oldest one queued takes a primary's place. */
   drop(listener: FdListener): void {
     const { evtype } = listener;
-    if (this.primary(evtype) === listener) {
+    if (this.reader === listener || this.writer === listener) {
       this.setPrimary(evtype, this.#promote(evtype));
       return;
     }
@@ -124,7 +142,9 @@ export class Watched {
     const some: FdListener[] = [];
     for (const want of [READ, WRITE] as const) {
       if (evtype !== undefined && evtype !== want) continue;
-      for (const one of all) if (one?.evtype === want) some.push(one);
+      for (const one of all) {
+        if (one?.evtype === want && !one.spent) some.push(one);
+      }
     }
     return some;
   }
@@ -132,6 +152,8 @@ export class Watched {
   /** Take everybody out. */
   clear(): FdListener[] {
     const all = this.list();
+    this.evict();
+    for (const listener of all) listener.kept = false;
     this.reader = null;
     this.writer = null;
     this.queue = null;

@@ -20,6 +20,7 @@
 import { EBADF } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errors.ts";
 import { HubError } from "./errors.ts";
+import { FdMap } from "./fd_map.ts";
 import { type FdListener, Watched } from "./listeners.ts";
 import { BAD, type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { thread } from "./thread.ts";
@@ -36,7 +37,7 @@ export interface LostWaiter {
 /** See the module. */
 export class ListenerTable {
   readonly #poller: Poller;
-  readonly #table = new Map<number, Watched>();
+  readonly #table = new FdMap<Watched>();
   #count = 0;
   #stale: Watched[] = [];
   #unclaimed: number[] = [];
@@ -79,6 +80,7 @@ export class ListenerTable {
       this.#count++;
       return;
     }
+    watched.evict();
     watched.setPrimary(evtype, listener);
     const { wanted } = watched;
     if (!(trusted && watched.trusted && watched.interest === wanted)) {
@@ -92,7 +94,20 @@ export class ListenerTable {
       watched.interest = wanted;
     }
     watched.trusted = trusted;
+    listener.kept = trusted;
     this.#count++;
+  }
+
+  /** Let a listener that has kept its place be called again. */
+  wake(listener: FdListener): void {
+    listener.spent = false;
+    this.#count++;
+  }
+
+  /** Let a listener rest; it keeps its place as long as nobody minds. */
+  rest(listener: FdListener): void {
+    listener.spent = true;
+    this.#count--;
   }
 
   /** Take a listener out; harmless if it is out already. */
@@ -163,7 +178,7 @@ export class ListenerTable {
    */
   audit(): LostWaiter[] {
     const bad: LostWaiter[] = this.#bad = [];
-    for (const watched of [...this.#table.values()]) {
+    for (const watched of this.#table.values()) {
       const { fd, wanted } = watched;
       if (watched.trusted || wanted === 0) continue;
       try {
@@ -190,7 +205,7 @@ export class ListenerTable {
 
   /** All listeners of one kind, queued ones included, by descriptor. */
   list(evtype: Interest): FdListener[] {
-    return [...this.#table.values()].flatMap((watched) => watched.list(evtype));
+    return this.#table.values().flatMap((watched) => watched.list(evtype));
   }
 
   readonly #report = (fd: number, bits: number): void => {
@@ -204,8 +219,12 @@ export class ListenerTable {
       return;
     }
     const { reader, writer } = watched;
-    if ((bits & READ) !== 0 && reader !== null) this.#ready.push(reader);
-    if ((bits & WRITE) !== 0 && writer !== null) this.#ready.push(writer);
+    if ((bits & READ) !== 0 && reader !== null && !reader.spent) {
+      this.#ready.push(reader);
+    }
+    if ((bits & WRITE) !== 0 && writer !== null && !writer.spent) {
+      this.#ready.push(writer);
+    }
     if ((watched.interest & ~watched.wanted) !== 0) this.#unclaimed.push(fd);
   };
 
@@ -235,6 +254,7 @@ export class ListenerTable {
   #narrow(watched: Watched): void {
     const { fd, wanted } = watched;
     if (wanted === watched.interest) return;
+    watched.evict();
     if (wanted === 0) this.#table.delete(fd);
     try {
       this.#poller.watch(fd, wanted);

@@ -100,15 +100,18 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     if (thread.settings.listenerStacks) {
       (this as { stack: string | null }).stack = new Error().stack ?? "";
     }
-    this.spent = false;
     try {
-      hub.addListener(this, true);
+      if (this.kept && this.#hub === hub) hub.wakeListener(this);
+      else {
+        this.spent = false;
+        hub.addListener(this, true);
+        this.#hub = hub;
+      }
     } catch (error) {
       this.spent = true;
       suspension.withdraw();
       throw error;
     }
-    this.#hub = hub;
     this.suspension = suspension;
     if (timeout !== null && timeout !== Infinity) {
       const expire = (): void => this.#expire(suspension, timeout);
@@ -136,8 +139,7 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 
   #undo(): void {
     this.suspension = null;
-    this.#hub?.remove(this);
-    this.#hub = null;
+    this.#hub?.restListener(this);
     if (this.#timer !== null) {
       this.#timer.cancel();
       this.#timer = null;
