@@ -54,6 +54,13 @@ let lastId = 0;
  * ```
  */
 export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
+  // What every wait looks at comes first, to be near to each other.
+  #first: Suspension | null = null;
+  #last: Suspension | null = null;
+  /** Thrown while it waited for nothing, oldest first. */
+  #kept: { error: unknown }[] | null = null;
+  #mainloop = false;
+
   /** Counts up from 0, which is main. */
   readonly id: number = lastId++;
 
@@ -63,7 +70,6 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #state = UNSTARTED;
   #failed = false;
   #value: unknown = undefined;
-  #mainloop = false;
   #timer: Cancellable | null = null;
   /** Lets it begin, in the context in which it was spawned. */
   #open: ((gt: GreenThread) => void) | null = null;
@@ -71,10 +77,6 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #links: Link[] | null = null;
   #linking = false;
   #expected = false;
-  #first: Suspension | null = null;
-  #last: Suspension | null = null;
-  /** Thrown while it waited for nothing, oldest first. */
-  #kept: { error: unknown }[] | null = null;
 
   /**
    * Make a greenthread that nobody has scheduled yet; users call `spawn`.
@@ -477,6 +479,7 @@ export function runAs(gt: GreenThread, fn: () => void): void {
 export function suspend(
   hub: Scheduler,
   owner: SuspensionOwner | null,
+  used: Suspension | null = null,
 ): Suspension {
   const current = context.get() ?? main;
   if (current.isMainloop) {
@@ -486,7 +489,8 @@ export function suspend(
   }
   const kept = current.takeKept();
   if (kept !== null) throw kept.error;
-  const suspension = new Suspension(current, hub);
+  const suspension = used ?? new Suspension(current, hub);
+  if (used !== null) used.renew(current, hub);
   suspension.owner = owner;
   current.addSuspension(suspension);
   hub.waits(current);

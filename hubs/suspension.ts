@@ -42,11 +42,11 @@ function take(
 /** A pending wait. Made by {@linkcode suspend}. */
 export class Suspension implements Entry {
   /** Settles when the wait is over. */
-  readonly promise: Promise<unknown>;
+  promise: Promise<unknown>;
   /** Who waits. */
-  readonly greenlet: GreenThread;
+  greenlet: GreenThread;
   /** The hub it waits in. */
-  readonly hub: Scheduler;
+  hub: Scheduler;
   /** Undoes the wait; null when there is nothing to undo. */
   owner: SuspensionOwner | null = null;
   /** A bare `hub.switch()`, which `gt.switch(value)` may resume. */
@@ -56,8 +56,8 @@ export class Suspension implements Entry {
   /** The next younger one. */
   next: Suspension | null = null;
 
-  readonly #resolve: (value: unknown) => void;
-  readonly #reject: (reason: unknown) => void;
+  #resolve: (value: unknown) => void;
+  #reject: (reason: unknown) => void;
   #state = PENDING;
   #outcome: unknown = undefined;
 
@@ -68,6 +68,19 @@ export class Suspension implements Entry {
     this.#reject = takenReject;
     this.greenlet = greenlet;
     this.hub = hub;
+  }
+
+  /**
+   * Make it a new wait. Only its owner may, who knows that the one before is
+   * over, was never scheduled, and that nobody else has kept a hold on it.
+   */
+  renew(greenlet: GreenThread, hub: Scheduler): void {
+    this.promise = new Promise<unknown>(take);
+    this.#resolve = takenResolve;
+    this.#reject = takenReject;
+    this.greenlet = greenlet;
+    this.hub = hub;
+    this.#state = PENDING;
   }
 
   /** Nothing was scheduled or delivered yet. */

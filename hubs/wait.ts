@@ -57,6 +57,8 @@ export function yielded<T>(value: T): Promise<T> {
 export abstract class OwnedWait extends FdListener implements SuspensionOwner {
   /** The wait under way. */
   suspension: Suspension | null = null;
+  /** The one before, to be used again. */
+  #used: Suspension | null = null;
   #hub: BaseHub | null = null;
   #timer: Cancellable | null = null;
 
@@ -95,7 +97,8 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
    */
   begin(timeout: number | null): Promise<unknown> {
     const hub = getHub();
-    const suspension = suspend(hub, this);
+    const suspension = suspend(hub, this, this.#used);
+    this.#used = null;
     (this as { greenlet: GreenThread }).greenlet = suspension.greenlet;
     if (thread.settings.listenerStacks) {
       (this as { stack: string | null }).stack = new Error().stack ?? "";
@@ -113,11 +116,12 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
       throw error;
     }
     this.suspension = suspension;
+    const { promise } = suspension;
     if (timeout !== null && timeout !== Infinity) {
-      const expire = (): void => this.#expire(suspension, timeout);
+      const expire = (): void => this.#expire(promise, timeout);
       this.#timer = hub.callLater(Math.max(0, timeout), expire);
     }
-    return suspension.promise;
+    return promise;
   }
 
   /** End the wait: the greenthread goes on with `value`. */
@@ -138,6 +142,7 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
   }
 
   #undo(): void {
+    this.#used = this.suspension;
     this.suspension = null;
     this.#hub?.restListener(this);
     if (this.#timer !== null) {
@@ -147,11 +152,12 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     this.release();
   }
 
-  #expire(suspension: Suspension, ms: number): void {
+  #expire(wait: Promise<unknown>, ms: number): void {
     this.#timer = null;
     // Data that is there wins: end it after this pass's sweep.
     this.#hub?.expire(() => {
-      if (suspension === this.suspension) suspension.throw(Timeout.expired(ms));
+      const { suspension } = this;
+      if (suspension?.promise === wait) suspension.throw(Timeout.expired(ms));
     });
   }
 }

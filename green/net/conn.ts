@@ -44,6 +44,18 @@ const ETIMEDOUT = ERRNO.ETIMEDOUT!;
 const SCRATCH_SIZE = 65_536;
 let scratch: Uint8Array<ArrayBuffer> | null = null;
 
+let lastSent = Promise.resolve(0);
+let lastLength = 0;
+
+/** Messages are mostly of one size, and so are the promises for them. */
+function resolvedTo(length: number): Promise<number> {
+  if (length !== lastLength) {
+    lastLength = length;
+    lastSent = Promise.resolve(length);
+  }
+  return lastSent;
+}
+
 /** A read that waits. */
 class ReadWait extends OwnedWait {
   readonly #conn: StreamConn;
@@ -231,7 +243,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
         const { length } = p;
         sent = transmit(fd, p);
         if (sent === length) {
-          return impatient() ? yielded(sent) : Promise.resolve(sent);
+          return impatient() ? yielded(sent) : resolvedTo(sent);
         }
         if (sent < 0) {
           if (sent !== AGAIN) throw this.#writeError(-sent);
