@@ -11,6 +11,7 @@
 
 import type { GreenThread } from "./greenthread.ts";
 import { type Interest, READ, WRITE } from "./poller.ts";
+import type { Suspension } from "./suspension.ts";
 
 /** Called with the descriptor when it is ready. */
 export type ReadyCallback = (fd: number) => unknown;
@@ -58,6 +59,14 @@ export class FdListener {
     this.markAsClosed = markAsClosed;
     this.greenlet = greenlet;
     this.stack = stack;
+  }
+
+  /**
+   * The descriptor is ready: do what needs no turn of anybody's. What it
+   * returns is fired in place of a call. @internal
+   */
+  prepare(): Suspension | null {
+    return null;
   }
 
   /** For debugging: direction, descriptor, and who waits. */

@@ -26,7 +26,9 @@ export interface SuspensionOwner {
 const PENDING = 0;
 const SCHEDULED = 1;
 const FAILING = 2;
-const SETTLED = 3;
+const GRANTED = 3;
+const DENIED = 4;
+const SETTLED = 5;
 
 let takenResolve: (value: unknown) => void;
 let takenReject: (reason: unknown) => void;
@@ -116,6 +118,19 @@ export class Suspension implements Entry {
     if (this.#state === SCHEDULED) this.#outcome = value;
   }
 
+  /**
+   * Resume when {@linkcode Suspension.fire} is called. It counts as resumed
+   * from now on: whatever is thrown at the greenthread waits for its next wait.
+   */
+  grant(value: unknown): void {
+    this.#settle(GRANTED, value);
+  }
+
+  /** As {@linkcode Suspension.grant}, and then fail. */
+  deny(error: unknown): void {
+    this.#settle(DENIED, error);
+  }
+
   /** Fail in the next pass, after whatever was scheduled before. */
   scheduleError(error: unknown): void {
     if (this.#state !== PENDING) return;
@@ -126,7 +141,7 @@ export class Suspension implements Entry {
 
   /** Break the wait off with `error`, now; whatever it set up is undone. */
   throw(error: unknown): void {
-    if (this.#state === SETTLED) return;
+    if (this.#state >= GRANTED) return;
     const granted = this.#state !== PENDING;
     this.#state = SETTLED;
     this.#outcome = undefined;
@@ -148,13 +163,15 @@ export class Suspension implements Entry {
   /** MAINLOOP's turn: deliver what was scheduled. */
   fire(): void {
     if (this.#state === SETTLED) return;
-    const failing = this.#state === FAILING;
+    const failing = this.#state === FAILING || this.#state === DENIED;
+    const outcome = this.#outcome;
     this.#state = SETTLED;
+    this.#outcome = undefined;
     this.owner = null;
     this.greenlet.dropSuspension(this);
     this.hub.resumed(this.greenlet);
-    if (failing) this.#reject(this.#outcome);
-    else this.#resolve(this.#outcome);
+    if (failing) this.#reject(outcome);
+    else this.#resolve(outcome);
   }
 
   /**
@@ -163,9 +180,17 @@ export class Suspension implements Entry {
    */
   discard(): boolean {
     if (this.#state === SETTLED) return true;
-    if (this.owner !== null) return false;
+    if (this.owner !== null || this.#state >= GRANTED) return false;
     this.#state = PENDING;
     this.#outcome = undefined;
     return true;
+  }
+
+  #settle(state: number, outcome: unknown): void {
+    if (this.#state !== PENDING) return;
+    this.#state = state;
+    this.#outcome = outcome;
+    this.owner = null;
+    this.greenlet.dropSuspension(this);
   }
 }

@@ -2,10 +2,12 @@
  * Waits for a descriptor whose owner alone closes it, and says so first: what
  * green sockets use in place of `trampoline`.
  *
- * Two things make it lean. The listener is kept and used again for every wait
- * of a connection, and its registration with the poller outlives the wait. And
- * the system call is tried again in MAINLOOP, before the greenthread is
- * resumed: one promise for the whole call, none for the readiness.
+ * Three things make it lean. The listener is used again for every wait of a
+ * connection: it rests in its place between them, and so does its registration
+ * with the poller. The suspension is used again. And the system call is tried
+ * again in MAINLOOP, before the greenthread is resumed: one promise for the
+ * whole call, none for the readiness; some calls in a row, so that each finds
+ * the code it needs in the processor's caches.
  *
  * The trap it guards: whatever ends a wait (data, time, kill, close) leaves no
  * listener and no timer, and the object must be as new for the next one.
@@ -57,7 +59,7 @@ export function yielded<T>(value: T): Promise<T> {
 export abstract class OwnedWait extends FdListener implements SuspensionOwner {
   /** The wait under way. */
   suspension: Suspension | null = null;
-  /** The one before, to be used again. */
+  /** The one before, to be used again once it has been fired. */
   #used: Suspension | null = null;
   #hub: BaseHub | null = null;
   #timer: Cancellable | null = null;
@@ -77,7 +79,8 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 
   /**
    * Called from MAINLOOP when the descriptor is ready: try again, and then
-   * {@linkcode succeed}, {@linkcode fail}, or neither to wait on.
+   * {@linkcode succeed}, {@linkcode fail}, or neither to wait on. Must not
+   * throw.
    */
   abstract attempt(): void;
 
@@ -86,7 +89,9 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 
   /** A wait is under way, in a hub that is still in use. */
   get busy(): boolean {
-    return this.suspension !== null && this.#hub === thread.hub;
+    const under = this.suspension !== null ||
+      this.#used !== null && !this.#used.settled;
+    return under && this.#hub === thread.hub;
   }
 
   /**
@@ -97,8 +102,10 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
    */
   begin(timeout: number | null): Promise<unknown> {
     const hub = getHub();
-    const suspension = suspend(hub, this, this.#used);
+    const used = this.#used;
     this.#used = null;
+    const again = used !== null && used.settled ? used : null;
+    const suspension = suspend(hub, this, again);
     (this as { greenlet: GreenThread }).greenlet = suspension.greenlet;
     if (thread.settings.listenerStacks) {
       (this as { stack: string | null }).stack = new Error().stack ?? "";
@@ -124,15 +131,30 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     return promise;
   }
 
-  /** End the wait: the greenthread goes on with `value`. */
+  /** Try again; the suspension to be fired if the wait is over. @internal */
+  override prepare(): Suspension | null {
+    const { suspension } = this;
+    if (suspension === null) return null;
+    this.attempt();
+    return this.suspension === suspension ? null : suspension;
+  }
+
+  /** End the wait: the greenthread will go on with `value`. */
   succeed(value: unknown): void {
     const { suspension } = this;
     this.#undo();
-    suspension?.resume(value);
+    suspension?.grant(value);
   }
 
   /** End the wait by an error. */
   fail(error: unknown): void {
+    const { suspension } = this;
+    this.#undo();
+    suspension?.deny(error);
+  }
+
+  /** Break the wait off by an error, now. */
+  interrupt(error: unknown): void {
     this.suspension?.throw(error);
   }
 
@@ -166,11 +188,11 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 const NOBODY = null as unknown as GreenThread;
 
 function onReady(this: OwnedWait): void {
-  this.attempt();
+  this.prepare()?.fire();
 }
 
 function onLost(this: OwnedWait, error: Error): void {
-  this.fail(error);
+  this.interrupt(error);
 }
 
 /**
@@ -184,6 +206,8 @@ export class Limit {
   #timer: Cancellable | null = null;
   #over: { error: unknown } | null = null;
   #waiting: Suspension | null = null;
+  /** What it was for: a suspension may be used again. */
+  #promise: Promise<unknown> | null = null;
 
   /** Start the clock, and listen to the signal. */
   constructor(timeout: number | null, signal?: AbortSignal) {
@@ -208,6 +232,7 @@ export class Limit {
   /** Wait under the limit. */
   async during<T>(promise: Promise<T>, suspension: Suspension): Promise<T> {
     this.#waiting = suspension;
+    this.#promise = suspension.promise;
     try {
       return await promise;
     } finally {
@@ -246,7 +271,8 @@ export class Limit {
 
   #end(error: unknown): void {
     this.#over ??= { error };
-    this.#waiting?.throw(error);
+    const waiting = this.#waiting;
+    if (waiting?.promise === this.#promise) waiting?.throw(error);
   }
 }
 

@@ -114,7 +114,7 @@ export class Listener<
 
   /** Break off the accept that waits. @internal */
   interrupt(error: unknown): void {
-    this.#waiter?.fail(error);
+    this.#waiter?.interrupt(error);
   }
 
   /** Have `fn` called at the close; returns how to take that back. @internal */
