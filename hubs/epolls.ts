@@ -71,6 +71,8 @@ class EpollPoller implements Poller {
   readonly #always = new Set<number>();
   #generation = 0;
   #wakeup: Wakeup | null = null;
+  /** Events that a brief wait has found, for the sweep that follows. */
+  #found = 0;
   readonly #event = new Uint8Array(SIZE);
   readonly #eventView = new DataView(this.#event.buffer);
   #events = new Uint8Array(SIZE * FEWEST_EVENTS);
@@ -91,6 +93,8 @@ class EpollPoller implements Poller {
   }
 
   watch(fd: number, interest: number): void {
+    // The kernel tells of them again, if they still are.
+    this.#found = 0;
     const known = this.#watched.get(fd);
     if (interest === 0) {
       if (known === undefined) return;
@@ -123,7 +127,10 @@ class EpollPoller implements Poller {
 
   sweep(report: Report): number {
     const max = this.#events.length / SIZE;
-    const n = this.#c.epoll_wait(this.#epfd, this.#events, max, 0);
+    const n = this.#found > 0
+      ? this.#found
+      : this.#c.epoll_wait(this.#epfd, this.#events, max, 0);
+    this.#found = 0;
     if (n < 0) {
       const error = errno();
       // Somebody closed our descriptor, or it names another file by now.
@@ -188,10 +195,16 @@ class EpollPoller implements Poller {
   }
 
   linger(timeout: number): boolean {
-    const limit = this.#timespec.set(timeout);
     const c = this.#c;
-    return this.#precise &&
-      c.epoll_pwait2!(this.#epfd, this.#parkEvent, 1, limit, null) > 0;
+    const events = this.#events;
+    const max = events.length / SIZE;
+    if (timeout === 0) {
+      this.#found = c.epoll_wait(this.#epfd, events, max, 0);
+    } else if (this.#precise) {
+      const limit = this.#timespec.set(timeout);
+      this.#found = c.epoll_pwait2!(this.#epfd, events, max, limit, null);
+    }
+    return this.#found > 0;
   }
 
   /** epoll_ctl; returns errno, 0 for success. */

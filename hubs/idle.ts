@@ -152,16 +152,26 @@ export class Idle {
   }
 
   /**
+   * There is nothing to do but to sweep, and the last pass did something: wait
+   * briefly for more of it, if that pays.
+   *
+   * @returns Whether there is something to sweep; null if it was not tried.
+   */
+  linger(left: () => number): boolean | null {
+    if (this.#settled || this.#table.size === 0 || !this.#briefWait.pays()) {
+      return null;
+    }
+    this.briefWaits++;
+    return this.#briefWait.wait(left());
+  }
+
+  /**
    * Nothing was done in the last pass: wait, at most `left()` ms, until there
-   * may be something. First a brief wait; then a turn of Deno's loop and one
-   * more sweep, since greenthreads may be several microtasks deep; then park.
+   * may be something. First a turn of Deno's loop and one more sweep, since
+   * greenthreads may be several microtasks deep; then park.
    */
   async rest(left: () => number): Promise<void> {
     if (!this.#settled) {
-      if (this.#table.size > 0 && this.#briefWait.pays()) {
-        this.briefWaits++;
-        if (this.#briefWait.wait(left())) return;
-      }
       this.#settled = true;
       await macrotask();
       this.#fairness.turned();

@@ -13,15 +13,19 @@
  *    run queue since the last pass, in order of due time, first come first
  *    served. What is added meanwhile waits for the next pass.
  * 3. Sweep the poller into a list; only then call the listeners on it, in the
- *    kernel's order, leaving out those spent during this very pass. Then end
- *    the waits of `trampoline` whose time is over: data wins over a timeout.
+ *    kernel's order, leaving out those spent during this very pass. Green
+ *    sockets are received from some at a time, just before; whoever is given
+ *    something so counts as resumed. Then end the waits of `trampoline` whose
+ *    time is over: data wins over a timeout. If the pass before did something
+ *    and there is nothing else to do, the sweep waits briefly.
  * 4. A descriptor nobody listens to is forgotten.
  * 5. Stopping: leave. Nothing pending that could ever wake it: leave; the
  *    next switch, timer, listener or spawn starts it again.
  * 6. Something was done: go round again. On a budget in time, yield to Deno's
  *    loop; in the midst of a pass, too, if the pass is long.
- * 7. Nothing was done: one macrotask and one more sweep, since greenthreads
- *    may be several microtasks deep; then park until the next deadline.
+ * 7. Nothing was done: one turn of Deno's loop and one more sweep, since
+ *    greenthreads may be several microtasks deep; then park until the next
+ *    deadline.
  *
  * Between any two things it does, MAINLOOP lets whoever was resumed run until
  * it waits again (or is off in an ordinary await): the order of a program does
@@ -423,6 +427,9 @@ export class Mainloop implements TimerHome {
 
   #sweep(): true {
     this.sweeps++;
+    if (!this.#busy && this.#idle.linger(this.#untilNextTimer) === false) {
+      return true;
+    }
     const { ready, bad } = this.#table.sweep();
     this.#ready = ready;
     this.#readyAt = 0;
@@ -434,6 +441,7 @@ export class Mainloop implements TimerHome {
     return true;
   }
 
+  /** Have the next listeners do what needs no turn of anybody's. */
   #prepare(): void {
     const from = this.#readyAt;
     const to = Math.min(from + BATCH, this.#ready.length);

@@ -14,6 +14,10 @@
  *   now and then, which turns up EBADF;
  * - a failed registration leaves nothing behind.
  *
+ * Where the owner tells of every close, the listener itself stays, too: it
+ * rests between two waits, and to wake it costs next to nothing. Whoever else
+ * comes to the descriptor takes its place.
+ *
  * @module
  */
 

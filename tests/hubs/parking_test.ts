@@ -258,35 +258,60 @@ async function traced(
   }
 }
 
+/** Something comes, but only to who asks (0 ms), or to who sleeps. */
 class Bets implements Poller {
-  won = false;
-  lingered = 0;
+  awake = false;
+  asleep = false;
+  asked = 0;
+  slept = 0;
   watch(): void {}
   sweep(): number {
     return 0;
   }
   close(): void {}
-  linger(): boolean {
-    this.lingered++;
-    return this.won;
+  linger(timeout: number): boolean {
+    if (timeout === 0) {
+      this.asked++;
+      return this.awake;
+    }
+    this.slept++;
+    return this.asleep;
   }
 }
 
 Deno.test("BriefWait stays where it pays and is left out where it does not", () => {
   const poller = new Bets();
   const brief = new BriefWait(poller, 0.05);
-  const parks = (n: number): number => {
-    poller.lingered = 0;
-    for (let i = 0; i < n; i++) if (brief.pays()) brief.wait(Infinity);
-    return poller.lingered;
+  const waits = (n: number): number => {
+    let made = 0;
+    for (let i = 0; i < n; i++) {
+      if (!brief.pays()) continue;
+      made++;
+      brief.wait(Infinity);
+    }
+    return made;
   };
-  poller.won = true;
-  assertEquals(parks(100), 100);
-  poller.won = false;
-  assert(parks(10_000) < 40, `${poller.lingered} bets on nothing`);
-  poller.won = true;
-  parks(2_000);
-  assertEquals(parks(100), 100);
+  poller.awake = true;
+  assertEquals(waits(100), 100);
+  poller.awake = false;
+  assert(waits(10_000) < 40, "bets on nothing");
+  poller.awake = true;
+  waits(5_000);
+  assertEquals(waits(100), 100);
+});
+
+Deno.test("BriefWait sleeps where asking does not pay", () => {
+  const poller = new Bets();
+  const brief = new BriefWait(poller, 0.05);
+  poller.asleep = true;
+  for (let i = 0; i < 1000; i++) if (brief.pays()) brief.wait(Infinity);
+  assert(poller.slept > 900, `slept ${poller.slept} times`);
+  poller.awake = true;
+  for (let i = 0; i < 100_000; i++) if (brief.pays()) brief.wait(Infinity);
+  poller.asked = 0;
+  poller.slept = 0;
+  for (let i = 0; i < 100; i++) if (brief.pays()) brief.wait(Infinity);
+  assertEquals([poller.asked, poller.slept], [100, 0]);
 });
 
 Deno.test("BriefWait can be switched off and refuses long waits", () => {
