@@ -40,8 +40,9 @@ export function checkDelay(ms: unknown): void {
   }
 }
 
-/** Throw a `TypeError` unless `fn` can be called later. */
-export function checkScheduled(fn: unknown): void {
+/** Throw unless `ms` is a delay and `fn` can be called after it. */
+export function checkScheduled(ms: unknown, fn: unknown): void {
+  checkDelay(ms);
   if (typeof fn !== "function") {
     throw new TypeError(`Cannot schedule: fn is no function: ${typeof fn}`);
   }

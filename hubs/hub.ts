@@ -7,7 +7,6 @@
 
 import {
   checkAdd,
-  checkDelay,
   checkedClock,
   checkPoller,
   checkScheduled,
@@ -21,14 +20,14 @@ import {
   FdListener,
   type ReadyCallback,
 } from "./listeners.ts";
-import { Mainloop } from "./mainloop.ts";
+import { closedHub, Mainloop } from "./mainloop.ts";
 import type { ParkingName } from "./parking.ts";
 import { type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { reportError } from "./report.ts";
 import type { Entry, Scheduler } from "./scheduler.ts";
 import { ListenerTable } from "./table.ts";
 import { thread } from "./thread.ts";
-import type { Timer } from "./timers.ts";
+import type { Timer, TimerExtras } from "./timers.ts";
 
 /** What every hub's constructor takes. */
 export interface HubOptions extends IdleOptions {
@@ -55,8 +54,6 @@ export interface Statistics {
   /** Times it yielded to Deno's loop while busy. */
   readonly yields: number;
 }
-
-const NO_ARGS: readonly unknown[] = [];
 
 /**
  * A hub: listeners, timers and MAINLOOP over any {@linkcode Poller}.
@@ -281,7 +278,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     fn: (...args: A) => unknown,
     ...args: A
   ): Timer {
-    return this.#schedule(ms, fn as AnyFunction, args, null);
+    const given = args.length === 0 ? null : args;
+    return this.#schedule(ms, fn as AnyFunction, given, null);
   }
 
   /**
@@ -293,8 +291,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     fn: (...args: A) => unknown,
     ...args: A
   ): Timer {
-    const current = getCurrent();
-    return this.#schedule(ms, fn as AnyFunction, args, current);
+    const extras = { local: getCurrent() };
+    return this.#schedule(ms, fn as AnyFunction, args, extras);
   }
 
   /**
@@ -409,9 +407,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     fn: () => void,
     onDiscard: (() => void) | null = null,
   ): Timer {
-    const timer = this.#schedule(ms, fn, NO_ARGS, null);
-    timer.onDiscard = onDiscard;
-    return timer;
+    const extras = onDiscard === null ? null : { onDiscard };
+    return this.#schedule(ms, fn, null, extras);
   }
 
   /** End a wait after this pass's sweep. @internal */
@@ -422,14 +419,14 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   #schedule(
     ms: number,
     fn: AnyFunction,
-    args: readonly unknown[],
-    local: GreenThread | null,
+    args: readonly unknown[] | null,
+    extras: TimerExtras | null,
   ): Timer {
-    checkDelay(ms);
-    checkScheduled(fn);
-    this.#assertOpen();
-    const stack = thread.settings.timerStacks ? captureStack() : null;
-    return this.#loop.schedule(ms, fn, args, local, stack);
+    checkScheduled(ms, fn);
+    const all = thread.settings.timerStacks
+      ? { ...extras, stack: captureStack() }
+      : extras;
+    return this.#loop.schedule(ms, fn, args, all);
   }
 
   async #eliminate(): Promise<void> {
@@ -444,7 +441,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
 
   #assertOpen(): void {
     if (this.#loop.closed) {
-      throw new HubError(`Cannot use hub ${this.name}: it was closed`);
+      throw closedHub(this.name);
     }
   }
 }

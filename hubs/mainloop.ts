@@ -44,7 +44,12 @@ import type { Entry } from "./scheduler.ts";
 import type { Suspension } from "./suspension.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
 import { thread } from "./thread.ts";
-import { Timer, TimerHeap, type TimerHome } from "./timers.ts";
+import {
+  Timer,
+  type TimerExtras,
+  TimerHeap,
+  type TimerHome,
+} from "./timers.ts";
 
 /** Microtasks a resumed greenthread is given to reach its next wait. */
 const MAX_HOPS = 50;
@@ -203,27 +208,37 @@ export class Mainloop implements TimerHome {
     this.#expired.push(end);
   }
 
-  /** Call `fn(...args)` after `ms`. */
+  /**
+   * Call `fn(...args)` after `ms`, which is not NaN.
+   *
+   * @throws {HubError} If the hub was closed.
+   */
   schedule(
     ms: number,
     fn: AnyFunction,
-    args: readonly unknown[],
-    local: GreenThread | null,
-    stack: string | null,
+    args: readonly unknown[] | null,
+    extras: TimerExtras | null,
   ): Timer {
+    if (this.#closed) throw closedHub(this.#name);
+    const timer = new Timer(this, fn, args, extras);
     if (ms === 0) {
-      const timer = new Timer(this, 0, fn, args, local, stack);
       this.#zeroTimers++;
       this.enqueue(timer);
       return timer;
     }
     const now = this.#clock();
-    const timer = new Timer(this, now + ms, fn, args, local, stack);
-    if (this.#heap.size === 0 && this.#queue.length > 0) this.#queuedAt = now;
-    const earliest = timer.deadline < this.#heap.next;
-    this.#heap.add(timer);
+    const heap = this.#heap;
+    if (heap.size === 0 && this.#queue.length > 0) this.#queuedAt = now;
+    const deadline = now + ms;
+    const earliest = deadline < heap.next;
+    heap.add(timer, deadline);
     if (earliest || !this.#running) this.changed();
     return timer;
+  }
+
+  /** See {@linkcode TimerHome}. */
+  deadlineAt(index: number): number {
+    return this.#heap.deadlineAt(index);
   }
 
   /** See {@linkcode TimerHome}. */
@@ -530,6 +545,11 @@ export class Mainloop implements TimerHome {
     const kept = queue.filter((entry) => !entry.discard());
     this.#queue = [...kept, ...this.#queue];
   }
+}
+
+/** What every use of a closed hub ends with. */
+export function closedHub(name: string): HubError {
+  return new HubError(`Cannot use hub ${name}: it was closed`);
 }
 
 /** Report the rejection of a callback's promise, should there be one. */

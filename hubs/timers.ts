@@ -6,6 +6,11 @@
  * arguments are let go at once. The sequence makes equal deadlines FIFO, the
  * trap eventlet fell into by comparing object identities.
  *
+ * A timer is as small as can be: a hundred thousand of them are copied by the
+ * garbage collector while they are being made, which takes longer than all the
+ * rest. Numbers are therefore kept in the heap alone, and what few timers have
+ * is kept apart.
+ *
  * @module
  */
 
@@ -16,9 +21,19 @@ import type { Cancellable, Entry } from "./scheduler.ts";
 export interface TimerHome {
   /** Take a timer out before its time. */
   removeTimer(timer: Timer): void;
+  /** When the timer is due that stands at a place of the heap. */
+  deadlineAt(index: number): number;
 }
 
-const NO_ARGS: readonly unknown[] = [];
+/** What few timers have. */
+export interface TimerExtras {
+  /** A local timer's maker: dead at the deadline means no call. */
+  readonly local?: GreenThread | null;
+  /** Where it was made. */
+  readonly stack?: string | null;
+  /** Called instead if the hub stops first. */
+  readonly onDiscard?: (() => void) | null;
+}
 
 /**
  * A call that a hub will make once, from MAINLOOP.
@@ -33,44 +48,43 @@ const NO_ARGS: readonly unknown[] = [];
  * ```
  */
 export class Timer implements Entry, Cancellable {
-  /** When it is due, on the hub's clock, ms. */
-  readonly deadline: number;
   /** Its place in the heap; -1 in the run queue or nowhere. @internal */
   index: number = -1;
-  /** Breaks ties between equal deadlines. @internal */
-  sequence: number = 0;
-  /** Where it was made, if `debug.hubTimerStacks(true)`. */
-  readonly stack: string | null;
-
-  /** Called instead if the hub stops first. @internal */
-  onDiscard: (() => void) | null = null;
 
   #fn: AnyFunction | null;
-  #args: readonly unknown[];
+  #args: readonly unknown[] | null;
   #home: TimerHome | null;
-  /** A local timer's maker: dead at the deadline means no call. */
-  #local: GreenThread | null;
+  #extras: TimerExtras | null;
 
   /** Made by a hub's `scheduleCallGlobal` and `scheduleCallLocal`. */
   constructor(
     home: TimerHome,
-    deadline: number,
     fn: AnyFunction,
-    args: readonly unknown[] = NO_ARGS,
-    local: GreenThread | null = null,
-    stack: string | null = null,
+    args: readonly unknown[] | null = null,
+    extras: TimerExtras | null = null,
   ) {
-    this.deadline = deadline;
-    this.stack = stack;
     this.#home = home;
     this.#fn = fn;
     this.#args = args;
-    this.#local = local;
+    this.#extras = extras;
+  }
+
+  /**
+   * When it is due, on the hub's clock, ms; 0 in the run queue, and once it
+   * was called or cancelled.
+   */
+  get deadline(): number {
+    return this.index < 0 ? 0 : this.#home!.deadlineAt(this.index);
+  }
+
+  /** Where it was made, if `debug.hubTimerStacks(true)`. */
+  get stack(): string | null {
+    return this.#extras?.stack ?? null;
   }
 
   /** It will still fire, as far as is known now. */
   get pending(): boolean {
-    return this.#fn !== null && !(this.#local?.dead ?? false);
+    return this.#fn !== null && !this.#moot;
   }
 
   /** It has fired, or was cancelled. */
@@ -87,12 +101,8 @@ export class Timer implements Entry, Cancellable {
   /** Never call; harmless if it was called or cancelled already. */
   cancel(): void {
     if (this.#fn === null) return;
-    this.onDiscard = null;
-    this.#fn = null;
-    this.#args = NO_ARGS;
-    this.#local = null;
     const home = this.#home!;
-    this.#home = null;
+    this.#letGo();
     home.removeTimer(this);
   }
 
@@ -101,20 +111,32 @@ export class Timer implements Entry, Cancellable {
     const fn = this.#fn;
     if (fn === null) return undefined;
     const args = this.#args;
-    const skip = this.#local?.dead ?? false;
-    this.#fn = null;
-    this.#args = NO_ARGS;
-    this.#local = null;
-    this.#home = null;
-    return skip ? undefined : fn(...args);
+    const moot = this.#moot;
+    this.#letGo();
+    if (moot) return undefined;
+    return args === null ? fn() : fn(...args);
   }
 
   /** The hub stopped first. @internal */
   discard(): boolean {
-    const { onDiscard } = this;
+    const onDiscard = this.#fn === null ? null : this.#extras?.onDiscard;
     this.cancel();
     onDiscard?.();
     return true;
+  }
+
+  /** Whose call it would be has ended. */
+  get #moot(): boolean {
+    return this.#extras?.local?.dead ?? false;
+  }
+
+  #letGo(): void {
+    this.#fn = null;
+    this.#args = null;
+    this.#home = null;
+    // Where it was made is still worth knowing.
+    const stack = this.stack;
+    this.#extras = stack === null ? null : { stack };
   }
 
   /** For debugging: deadline and callback. */
@@ -126,13 +148,21 @@ export class Timer implements Entry, Cancellable {
 
 const FEWEST = 64;
 
+function larger(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
+  const copy = new Float64Array(2 * list.length);
+  copy.set(list);
+  return copy;
+}
+
 /**
- * The heap. Positions are kept in the timers, so removal is O(log n); deadlines
- * are kept in an array of their own, so that finding a place touches no timer.
+ * The heap. Positions are kept in the timers, so removal is O(log n); the rest
+ * is kept in three lists side by side, so that finding a place touches no
+ * timer.
  */
 export class TimerHeap {
   readonly #heap: Timer[] = [];
   #deadlines = new Float64Array(FEWEST);
+  #sequences = new Float64Array(FEWEST);
   #sequence = 0;
 
   /** How many timers it holds, all of them live. */
@@ -145,17 +175,20 @@ export class TimerHeap {
     return this.#heap.length === 0 ? Infinity : this.#deadlines[0]!;
   }
 
+  /** When the timer at a place is due. */
+  deadlineAt(index: number): number {
+    return this.#deadlines[index]!;
+  }
+
   /** Put a timer in. */
-  add(timer: Timer): void {
-    timer.sequence = this.#sequence++;
+  add(timer: Timer, deadline: number): void {
     const at = this.#heap.length;
     if (at === this.#deadlines.length) {
-      const larger = new Float64Array(2 * at);
-      larger.set(this.#deadlines);
-      this.#deadlines = larger;
+      this.#deadlines = larger(this.#deadlines);
+      this.#sequences = larger(this.#sequences);
     }
     this.#heap.push(timer);
-    this.#up(timer, timer.deadline, at);
+    this.#up(timer, deadline, this.#sequence++, at);
   }
 
   /** Take a timer out, wherever it stands. */
@@ -165,8 +198,12 @@ export class TimerHeap {
     timer.index = -1;
     const last = this.#heap.pop()!;
     if (last === timer) return;
-    const deadline = this.#deadlines[this.#heap.length]!;
-    if (!this.#up(last, deadline, at)) this.#down(last, deadline, at);
+    const end = this.#heap.length;
+    const deadline = this.#deadlines[end]!;
+    const sequence = this.#sequences[end]!;
+    if (!this.#up(last, deadline, sequence, at)) {
+      this.#down(last, deadline, sequence, at);
+    }
   }
 
   /** Take the earliest timer out if it is due by `now`. */
@@ -179,41 +216,57 @@ export class TimerHeap {
 
   /** Those in the heap, soonest first. */
   list(): Timer[] {
-    return [...this.#heap].sort((a, b) =>
-      a.deadline === b.deadline
-        ? a.sequence - b.sequence
-        : a.deadline < b.deadline
-        ? -1
-        : 1
-    );
+    const deadlines = this.#deadlines;
+    const sequences = this.#sequences;
+    return [...this.#heap].sort((a, b) => {
+      const first = deadlines[a.index]!;
+      const second = deadlines[b.index]!;
+      if (first !== second) return first < second ? -1 : 1;
+      return sequences[a.index]! - sequences[b.index]!;
+    });
   }
 
   /** Put a timer at a place or above; true if above. */
-  #up(timer: Timer, deadline: number, from: number): boolean {
+  #up(
+    timer: Timer,
+    deadline: number,
+    sequence: number,
+    from: number,
+  ): boolean {
     const heap = this.#heap;
     const deadlines = this.#deadlines;
+    const sequences = this.#sequences;
     let at = from;
     while (at > 0) {
       const above = (at - 1) >> 1;
       const other = deadlines[above]!;
       if (other < deadline) break;
+      const older = sequences[above]!;
+      if (other === deadline && older < sequence) break;
       const parent = heap[above]!;
-      if (other === deadline && parent.sequence < timer.sequence) break;
       heap[at] = parent;
       deadlines[at] = other;
+      sequences[at] = older;
       parent.index = at;
       at = above;
     }
     heap[at] = timer;
     deadlines[at] = deadline;
+    sequences[at] = sequence;
     timer.index = at;
     return at < from;
   }
 
   /** Put a timer at a place or below. */
-  #down(timer: Timer, deadline: number, from: number): void {
+  #down(
+    timer: Timer,
+    deadline: number,
+    sequence: number,
+    from: number,
+  ): void {
     const heap = this.#heap;
     const deadlines = this.#deadlines;
+    const sequences = this.#sequences;
     const { length } = heap;
     let at = from;
     for (;;) {
@@ -224,22 +277,24 @@ export class TimerHeap {
         const right = deadlines[below + 1]!;
         if (
           right < other ||
-          (right === other && heap[below + 1]!.sequence < heap[below]!.sequence)
+          (right === other && sequences[below + 1]! < sequences[below]!)
         ) {
           below++;
           other = right;
         }
       }
       if (deadline < other) break;
+      if (deadline === other && sequence < sequences[below]!) break;
       const child = heap[below]!;
-      if (deadline === other && timer.sequence < child.sequence) break;
       heap[at] = child;
       deadlines[at] = other;
+      sequences[at] = sequences[below]!;
       child.index = at;
       at = below;
     }
     heap[at] = timer;
     deadlines[at] = deadline;
+    sequences[at] = sequence;
     timer.index = at;
   }
 }

@@ -6,7 +6,10 @@ import { never } from "../../hubs/conformance/rig.ts";
 
 /** A home that takes a timer out of a heap, as a hub does. */
 function homeOf(heap: TimerHeap): TimerHome {
-  return { removeTimer: (timer) => heap.remove(timer) };
+  return {
+    removeTimer: (timer) => heap.remove(timer),
+    deadlineAt: (index) => heap.deadlineAt(index),
+  };
 }
 
 /** The same numbers every time. */
@@ -28,19 +31,25 @@ Deno.test("TimerHeap gives equal deadlines in order of adding", () => {
   const heap = new TimerHeap();
   const timers = Array.from(
     { length: 100 },
-    () => new Timer(homeOf(heap), 5, never),
+    () => new Timer(homeOf(heap), never),
   );
-  timers.forEach((timer) => heap.add(timer));
+  timers.forEach((timer) => heap.add(timer, 5));
   assertEquals(heap.list(), timers);
   for (const timer of timers) assertEquals(heap.takeDue(5) === timer, true);
 });
 
 Deno.test("TimerHeap.takeDue() takes what is due by then and no more", () => {
   const heap = new TimerHeap();
-  for (const at of [3, 1, 2]) heap.add(new Timer(homeOf(heap), at, never));
+  const [three, one, two] = [3, 1, 2].map((at) => {
+    const timer = new Timer(homeOf(heap), never);
+    heap.add(timer, at);
+    assertEquals(timer.deadline, at);
+    return timer;
+  });
   assertEquals(heap.takeDue(0.5), null);
-  assertEquals(heap.takeDue(2)?.deadline, 1);
-  assertEquals(heap.takeDue(2)?.deadline, 2);
+  assertEquals(heap.takeDue(2) === one, true);
+  assertEquals([one!.deadline, three!.deadline], [0, 3]);
+  assertEquals(heap.takeDue(2) === two, true);
   assertEquals(heap.takeDue(2), null);
   assertEquals([heap.size, heap.next], [1, 3]);
 });
@@ -50,11 +59,14 @@ Deno.test("TimerHeap agrees with a sorted list through thick and thin", () => {
     const random = makeRandom(seed);
     const heap = new TimerHeap();
     const live: Timer[] = [];
+    const order = new Map<Timer, [deadline: number, sequence: number]>();
     for (let i = 0; i < 2000; i++) {
       const what = random(10);
       if (what < 5 || live.length === 0) {
-        const timer = new Timer(homeOf(heap), random(50), never);
-        heap.add(timer);
+        const timer = new Timer(homeOf(heap), never);
+        const deadline = random(50);
+        heap.add(timer, deadline);
+        order.set(timer, [deadline, i]);
         live.push(timer);
       } else if (what < 8) {
         const [timer] = live.splice(random(live.length), 1);
@@ -69,11 +81,14 @@ Deno.test("TimerHeap agrees with a sorted list through thick and thin", () => {
       }
       assertEquals(heap.size, live.length);
     }
-    const sorted = live.toSorted((a, b) =>
-      a.deadline - b.deadline || a.sequence - b.sequence
-    );
-    assertEquals(heap.list().map(Number), sorted.map(Number));
+    const sorted = live.toSorted((a, b) => {
+      const [first, older] = order.get(a)!;
+      const [second, younger] = order.get(b)!;
+      return first - second || older - younger;
+    });
+    assertEquals(heap.list().every((one, i) => one === sorted[i]), true);
     for (const timer of sorted) {
+      assertEquals(timer.deadline, order.get(timer)![0]);
       assertEquals(heap.takeDue(Infinity) === timer, true);
     }
   }
@@ -82,14 +97,14 @@ Deno.test("TimerHeap agrees with a sorted list through thick and thin", () => {
 Deno.test("Timer lets go of its callback and arguments once called", () => {
   const heap = new TimerHeap();
   const calls: unknown[] = [];
-  const fired = new Timer(homeOf(heap), 0, (x) => calls.push(x), [1]);
+  const fired = new Timer(homeOf(heap), (x) => calls.push(x), [1]);
   assertEquals([fired.pending, fired.called], [true, false]);
   fired.fire();
   fired.fire();
   assertEquals(calls, [1]);
   assertEquals([fired.pending, fired.called], [false, true]);
   assertEquals(String(fired), "Timer(0.000, (called))");
-  const cancelled = new Timer(homeOf(heap), 0, never);
+  const cancelled = new Timer(homeOf(heap), never);
   cancelled.cancel();
   assertEquals(cancelled.fire(), undefined);
   assertEquals(cancelled.what, "(called)");
