@@ -111,7 +111,7 @@ export class Timer implements Entry, Cancellable {
     const fn = this.#fn;
     if (fn === null) return undefined;
     const args = this.#args;
-    const moot = this.#moot;
+    const moot = this.#extras !== null && this.#moot;
     this.#letGo();
     if (moot) return undefined;
     return args === null ? fn() : fn(...args);
@@ -134,8 +134,9 @@ export class Timer implements Entry, Cancellable {
     this.#fn = null;
     this.#args = null;
     this.#home = null;
+    if (this.#extras === null) return;
     // Where it was made is still worth knowing.
-    const stack = this.stack;
+    const { stack } = this;
     this.#extras = stack === null ? null : { stack };
   }
 
