@@ -124,6 +124,7 @@ export class LoopTimer extends LoopHandle {
   readonly #value = new Timespec();
   readonly #call: { fn: (() => void) | null };
   #armed = false;
+  #held = false;
 
   /**
    * @throws {SystemError} If there is no timerfd to be had.
@@ -156,13 +157,20 @@ export class LoopTimer extends LoopHandle {
 
   /** Leave Deno's loop alone for `ms`. */
   wait(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.ref();
-    this.call(ms, () => {
-      this.unref();
-      resolve();
+    if (!this.#held) {
+      this.#held = true;
+      this.ref();
+    }
+    return new Promise((resolve) => {
+      this.call(ms, resolve);
     });
-    return promise;
+  }
+
+  /** Keep the process alive no longer, until the next {@linkcode wait}. */
+  rest(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.unref();
   }
 }
 

@@ -6,7 +6,8 @@
  * more: Deno's I/O driver is looked at only when the loop really waits, or
  * every 61 turns. So where it can be seen that the driver has something, and
  * only then, MAINLOOP waits for a timer a few microseconds away, and for a
- * while gives what the I/O set going a turn or two after every slice. Where it
+ * while gives what the I/O set going a turn or two after every slice. How long
+ * a slice is follows from how long the I/O before it has taken. Where it
  * cannot be seen, it waits so after every slice, a longer one.
  *
  * @module
@@ -14,8 +15,16 @@
 
 import { type LoopTimer, macrotask } from "./deno_loop.ts";
 
-/** How long MAINLOOP works before it looks whether Deno has I/O, ms. */
+/** MAINLOOP works this long before it looks whether Deno has I/O, ms. */
 const SLICE = 0.055;
+/**
+ * After Deno's I/O has had the thread for some time, MAINLOOP works this many
+ * times as long before it looks again: of a thread that both want it keeps
+ * three fifths, ...
+ */
+const SHARE = 1.5;
+/** ... but never makes Deno's sockets wait longer than this, ms. */
+const LONGEST_SLICE = 0.5;
 /** The same where that cannot be seen: a yield costs 10 % of it. */
 const BLIND_SLICE = 0.2;
 /** Deno's timers get a turn at least this often, ms. */
@@ -42,6 +51,8 @@ export class Fairness {
   #looked = 0;
   #io = false;
   #activeUntil = 0;
+  /** How long MAINLOOP may work before it looks for I/O, ms. */
+  #slice = SLICE;
   #fresh = true;
 
   /**
@@ -82,8 +93,9 @@ export class Fairness {
       this.#io = worked >= BLIND_SLICE;
       return this.#io;
     }
-    if (worked >= SLICE) {
+    if (worked >= this.#slice) {
       this.#sliceStart = now;
+      this.#slice = SLICE;
       this.#io = this.#ioPending();
       if (this.#io || now < this.#activeUntil) return true;
     }
@@ -99,11 +111,17 @@ export class Fairness {
       return;
     }
     this.#io = false;
+    const start = this.#looked;
     if (this.#timer === null) {
       for (let turn = 0; turn < TURNS; turn++) await macrotask();
     } else await this.#timer.wait(PAUSE);
     for (let turn = 0; turn < AFTER; turn++) await macrotask();
-    this.#begin(performance.now());
+    const end = performance.now();
+    this.#begin(end);
+    this.#slice = Math.min(
+      LONGEST_SLICE,
+      Math.max(SLICE, SHARE * (end - start)),
+    );
     this.#activeUntil = this.#turnStart + ACTIVE;
   }
 

@@ -193,6 +193,7 @@ export class Idle {
   /** MAINLOOP leaves: keep the process alive no longer. */
   leave(): void {
     this.#parking.rest?.();
+    this.#timer?.rest();
   }
 
   /** Give everything back; null unless a call is under way to wait for. */
@@ -208,6 +209,7 @@ export class Idle {
     const timeout = Math.min(limit, cap, MAX_PARK);
     this.#parked = true;
     this.parks++;
+    this.#timer?.rest();
     const idling = this.#idling;
     this.#idling = true;
     await this.#parking.park(timeout, idling);
