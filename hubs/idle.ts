@@ -152,14 +152,14 @@ export class Idle {
   }
 
   /**
-   * There is nothing to do but to sweep, and the last pass did something: wait
-   * briefly for more of it, if that pays.
+   * Nothing is to be done, but the last pass did something: wait briefly for
+   * more of it, at most `left()` ms, if that pays.
    *
-   * @returns Whether there is something to sweep; null if it was not tried.
+   * @returns Whether there is something to sweep.
    */
-  linger(left: () => number): boolean | null {
+  linger(left: () => number): boolean {
     if (this.#settled || this.#table.size === 0 || !this.#briefWait.pays()) {
-      return null;
+      return false;
     }
     this.briefWaits++;
     return this.#briefWait.wait(left());

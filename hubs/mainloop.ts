@@ -16,8 +16,8 @@
  *    kernel's order, leaving out those spent during this very pass. Green
  *    sockets are received from some at a time, just before; whoever is given
  *    something so counts as resumed. Then end the waits of `trampoline` whose
- *    time is over: data wins over a timeout. If the pass before did something
- *    and there is nothing else to do, the sweep waits briefly.
+ *    time is over: data wins over a timeout. If nothing is ready, and the
+ *    pass before did something, wait briefly and sweep again.
  * 4. A descriptor nobody listens to is forgotten.
  * 5. Stopping: leave. Nothing pending that could ever wake it: leave; the
  *    next switch, timer, listener or spawn starts it again.
@@ -441,10 +441,15 @@ export class Mainloop implements TimerHome {
   }
 
   #sweep(): true {
+    this.#look();
+    const nothing = !this.#busy && this.#ready.length === 0 &&
+      this.#toldAt === this.#told.length;
+    if (nothing && this.#idle.linger(this.#untilNextTimer)) this.#look();
+    return true;
+  }
+
+  #look(): void {
     this.sweeps++;
-    if (!this.#busy && this.#idle.linger(this.#untilNextTimer) === false) {
-      return true;
-    }
     const { ready, bad } = this.#table.sweep();
     this.#ready = ready;
     this.#readyAt = 0;
@@ -453,7 +458,6 @@ export class Mainloop implements TimerHome {
       this.#told = bad;
       this.#toldAt = 0;
     }
-    return true;
   }
 
   /** Have the next listeners do what needs no turn of anybody's. */
