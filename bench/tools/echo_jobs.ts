@@ -1,6 +1,7 @@
 /**
- * TCP echo of 64 bytes: a server on one core, the load on another; with a
- * single connection both on one, since a round trip then has no overlap.
+ * TCP echo of 64 bytes: a server on one core, the load on another. A single
+ * connection, whose round trips have no overlap, is also measured with both on
+ * one core: there neither can wait awake for the other.
  *
  * Each connection has one message under way, so the mean time of a round trip
  * is connections divided by rate.
@@ -17,6 +18,8 @@ import { PEERS, type Toolbox } from "./toolbox.ts";
 interface Scene {
   readonly active: number;
   readonly idle: number;
+  /** Server and load share a core. */
+  readonly together?: boolean;
 }
 
 /** Who answers, what that needs, its arguments. */
@@ -68,14 +71,14 @@ async function start(
 async function once(
   command: readonly string[],
   load: string,
-  { active, idle }: Scene,
+  { active, idle, together }: Scene,
   [warmUp, measure]: readonly [number, number],
 ): Promise<Metrics> {
   const { port, child } = await start(command);
   try {
     const before = await resident(child.pid);
     const args = [port, active, idle, warmUp, measure, child.pid].map(String);
-    const core = active === 1 ? 0 : 1;
+    const core = together === true ? 0 : 1;
     const loading = run(pinned(core, [load, ...args]));
     const { code, stdout, complaint } = await loading;
     if (code !== 0) throw new Error(complaint || "the load failed");
@@ -104,6 +107,7 @@ export function echoJobs(box: Toolbox, quick: boolean): Job[] {
   if (load === undefined) return [];
   const times = quick ? [100, 200] as const : [500, 1000] as const;
   const scenes: Scene[] = [
+    { active: 1, idle: 0, together: true },
     { active: 1, idle: 0 },
     { active: 50, idle: 0 },
     { active: 500, idle: 0 },
@@ -114,7 +118,11 @@ export function echoJobs(box: Toolbox, quick: boolean): Job[] {
     for (const [row, needs, args] of SERVERS) {
       const tool = box.get(needs);
       if (tool === null) continue;
-      const name = scene.idle === 0 ? "" : `+${scene.idle}`;
+      const name = scene.together === true
+        ? " together"
+        : scene.idle === 0
+        ? ""
+        : `+${scene.idle}`;
       jobs.push({
         group: `echo/${scene.active}${name}`,
         row,

@@ -99,7 +99,7 @@ function echoChart(
     { title, subtitle, x, y: "" },
     rows,
     scenes.map(([n, color]) => ({
-      name: n === "1" ? "1 connection" : `${n} connections`,
+      name: n === "1" ? "1 connection, a core each" : `${n} connections`,
       data: rows.map((row) => value(results, `echo/${n}`, row, metric)),
       color,
     })),

@@ -126,8 +126,12 @@ function echoSections(results: Results): string {
   return Object.keys(results.groups).filter((name) => name.startsWith("echo/"))
     .map((group) => {
       const [active, idle] = group.slice(5).split("+");
-      const title = idle === undefined
-        ? `${active} ${active === "1" ? "connection" : "connections"}`
+      const title = active === "1 together"
+        ? "1 connection, server and load on one core"
+        : active === "1"
+        ? "1 connection, a core each"
+        : idle === undefined
+        ? `${active} connections`
         : `${active} active connections beside ${idle} idle ones`;
       return `### ${title}\n\n${table(results, group, ECHO)}`;
     }).join("\n\n");
@@ -146,7 +150,7 @@ ${list(results.machine)}
   }
 - Commands: \`deno task bench:peers\`, then \`deno task bench:report\`
 
-Figures are medians of alternating rounds; every program was pinned to one core (servers to one, their load to another, with a single connection both to one). "Rounds apart" is the distance from the best to the worst round, in percent of the median: differences smaller than that mean nothing, and ratios hold better than figures. C is given twice: descriptors cost more in a process with more than one thread, which every Deno process is.
+Figures are medians of alternating rounds; every program was pinned to one core (servers to one, their load to another unless it is said). "Rounds apart" is the distance from the best to the worst round, in percent of the median: differences smaller than that mean nothing, and ratios hold better than figures. C is given twice: descriptors cost more in a process with more than one thread, which every Deno process is.
 
 ## Marks
 
