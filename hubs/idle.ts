@@ -27,7 +27,10 @@ import type { ListenerTable, LostWaiter } from "./table.ts";
 export interface IdleOptions {
   /** Which way to park; default `"auto"`, the fastest that works. */
   readonly parking?: ParkingChoice;
-  /** The longest brief wait before a park, ms; 0 for none. */
+  /**
+   * The longest brief wait before a park, ms, from 0 (none) to 1; default 0.05.
+   * Where that pays, it is spent asking the kernel again and again.
+   */
   readonly briefWait?: number;
 }
 

@@ -5,11 +5,14 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { findCommand, testWith } from "../helpers/need.ts";
+import { testWith } from "../helpers/need.ts";
 import { projectUrl } from "../helpers/spawn.ts";
-
-const strace = findCommand("strace");
-const present = strace !== null && canTrace(strace);
+import {
+  canTrace,
+  countInjected,
+  type Trace,
+  traceModule,
+} from "../helpers/strace.ts";
 
 /** Two greenthreads that play ball 100 times, some of it after a pause. */
 const PROGRAM = `
@@ -51,44 +54,15 @@ const CALLS = {
   selects: /pselect6\(\d+, .*tv_sec=0, tv_nsec=0\}.*\) += \d/,
 } as const;
 
-/** Run the program under strace; returns its output and the trace. */
-async function trace(
-  hub: string,
-  ...options: string[]
-): Promise<{ stdout: string; stderr: string; lines: string[] }> {
-  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
-  try {
-    await Deno.writeTextFile(`${folder}/main.ts`, PROGRAM);
-    const child = new Deno.Command(strace!, {
-      args: [
-        ...["-f", "-q", "-o", `${folder}/trace`, ...options],
-        ...[Deno.execPath(), "run", "--no-lock", "--allow-ffi"],
-        ...[`${folder}/main.ts`, hub],
-      ],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-      env: { NO_COLOR: "1" },
-    }).spawn();
-    const limit = setTimeout(() => child.kill("SIGKILL"), 30_000);
-    const output = await child.output();
-    clearTimeout(limit);
-    const text = await Deno.readTextFile(`${folder}/trace`);
-    return {
-      stdout: new TextDecoder().decode(output.stdout),
-      stderr: new TextDecoder().decode(output.stderr),
-      lines: text.split("\n"),
-    };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+function trace(hub: string, ...options: string[]): Promise<Trace> {
+  return traceModule(PROGRAM, options, ["--allow-ffi"], [hub]);
 }
 
 const ALL = "trace=epoll_wait,epoll_pwait,epoll_pwait2,poll,ppoll,pselect6";
 
 for (const hub of ["epolls", "poll", "selects"] as const) {
   testWith(
-    ["strace", present],
+    ["strace", canTrace],
     `${hub} calls its own system call`,
     async () => {
       const { stdout, stderr, lines } = await trace(hub, "-e", ALL);
@@ -105,21 +79,22 @@ for (const hub of ["epolls", "poll", "selects"] as const) {
     },
   );
 
-  testWith(["strace", present], `${hub} survives EINTR`, async () => {
+  testWith(["strace", canTrace], `${hub} survives EINTR`, async () => {
     const call =
       { epolls: "epoll_wait", poll: "poll", selects: "pselect6" }[hub];
-    const { stdout, stderr, lines } = await trace(
+    const result = await trace(
       hub,
       ...["-e", `trace=${call}`],
       ...["-e", `inject=${call}:error=EINTR:when=3+5`],
     );
+    const { stdout, stderr } = result;
     assertEquals([stdout, stderr], [`${hub} 0 0\n`, ""]);
-    const injected = lines.filter((line) => line.includes("INJECTED")).length;
+    const injected = countInjected(result);
     assert(injected >= 10, `${injected} injected`);
   });
 
   testWith(
-    ["strace", present],
+    ["strace", canTrace],
     `${hub} survives EINTR while parked`,
     async () => {
       const call = {
@@ -137,14 +112,4 @@ for (const hub of ["epolls", "poll", "selects"] as const) {
       assertEquals([stdout, stderr], [`${hub} 0 0\n`, ""]);
     },
   );
-}
-
-/** Containers may forbid tracing. */
-function canTrace(strace: string): boolean {
-  const { success } = new Deno.Command(strace, {
-    args: ["-f", "-q", "-o", "/dev/null", "true"],
-    stdout: "null",
-    stderr: "null",
-  }).outputSync();
-  return success;
 }

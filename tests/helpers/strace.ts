@@ -1,0 +1,66 @@
+/** Programs run under strace: what they ask of the kernel, and faults in it. */
+
+import { findCommand } from "./need.ts";
+
+const strace = findCommand("strace");
+
+/** There is strace, and leave to trace: containers may forbid it. */
+export const canTrace: boolean = strace !== null && new Deno.Command(strace, {
+  args: ["-f", "-q", "-o", "/dev/null", "true"],
+  stdout: "null",
+  stderr: "null",
+}).outputSync().success;
+
+/** What a traced program has printed, and the lines of the trace. */
+export interface Trace {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly lines: readonly string[];
+}
+
+/**
+ * Run a module under strace, for half a minute at most.
+ *
+ * @param module Its source.
+ * @param options Of strace: which calls to trace, and which to make fail.
+ * @param permissions Of the program.
+ * @param args What the program is given.
+ */
+export async function traceModule(
+  module: string,
+  options: readonly string[],
+  permissions: readonly string[],
+  args: readonly string[] = [],
+): Promise<Trace> {
+  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+  try {
+    await Deno.writeTextFile(`${folder}/main.ts`, module);
+    const child = new Deno.Command(strace!, {
+      args: [
+        ...["-f", "-q", "-o", `${folder}/trace`, ...options],
+        ...[Deno.execPath(), "run", "--no-lock", ...permissions],
+        ...[`${folder}/main.ts`, ...args],
+      ],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+    }).spawn();
+    const limit = setTimeout(() => child.kill("SIGKILL"), 30_000);
+    const output = await child.output();
+    clearTimeout(limit);
+    const text = await Deno.readTextFile(`${folder}/trace`);
+    return {
+      stdout: new TextDecoder().decode(output.stdout),
+      stderr: new TextDecoder().decode(output.stderr),
+      lines: text.split("\n"),
+    };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** How many system calls were made to fail. */
+export function countInjected({ lines }: Trace): number {
+  return lines.filter((line) => line.includes("INJECTED")).length;
+}
