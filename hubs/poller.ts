@@ -101,7 +101,7 @@ export interface Poller {
 
   /**
    * Wait on this thread for at most `timeout` milliseconds, well below one:
-   * the brief wait before a park. It only delays; a sweep follows.
+   * the brief wait before a park. 0 only asks. A sweep follows.
    *
    * @returns Whether something became ready.
    */

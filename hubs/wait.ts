@@ -131,8 +131,17 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     return promise;
   }
 
-  /** Try again; the suspension to be fired if the wait is over. @internal */
+  /**
+   * Try again; the suspension to be fired if the wait is over. One that was
+   * taken off its descriptor in this very pass must not try: the number may
+   * name something else by now. @internal
+   */
   override prepare(): Suspension | null {
+    return this.spent ? null : this.again();
+  }
+
+  /** Try again, though nobody may listen any more. @internal */
+  again(): Suspension | null {
     const { suspension } = this;
     if (suspension === null) return null;
     this.attempt();
@@ -188,7 +197,7 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 const NOBODY = null as unknown as GreenThread;
 
 function onReady(this: OwnedWait): void {
-  this.prepare()?.fire();
+  this.again()?.fire();
 }
 
 function onLost(this: OwnedWait, error: Error): void {

@@ -20,6 +20,18 @@ getHub();
 
 const ONE = new Uint8Array([1, 2, 3]);
 
+/** One message there, and one read of it, which waits. */
+async function readOne(
+  client: TcpConn,
+  conn: TcpConn,
+  p: Uint8Array,
+): Promise<void> {
+  const reading = spawn(() => conn.read(p));
+  await sleep(0);
+  await client.write(ONE);
+  assertEquals(await reading.wait(), 3);
+}
+
 /**
  * Two readers whose data comes at once. The first to go on does `what` to the
  * other and then reads once more; returns what the other has seen.
@@ -61,6 +73,35 @@ async function meddle(
 test("a reader whose data was received gets it, though its socket is closed meanwhile", async () => {
   const seen = await meddle((other, conns) => conns[other]!.close());
   assertEquals(seen, [3, [...ONE], "IOClosed"]);
+});
+
+test("a reader of a later batch learns of the close, whatever its number names by then", async () => {
+  const pairs: [TcpConn, TcpConn][] = [];
+  for (let i = 0; i < 40; i++) pairs.push(await tcpPair());
+  const seen: unknown[] = [];
+  let first = true;
+  const gts = pairs.map(([, conn]) =>
+    spawn(async () => {
+      try {
+        await conn.read(new Uint8Array(8));
+        // All others: those that were received from keep what they have.
+        if (first) pairs.forEach(([, other]) => other.close());
+        first = false;
+        seen.push("data");
+      } catch (error) {
+        seen.push((error as Error).name);
+      }
+    })
+  );
+  await sleep(0);
+  await sleep(0);
+  for (const [client] of pairs) void client.write(ONE);
+  for (const gt of gts) await gt.wait();
+  for (const [client] of pairs) client.close();
+  assertEquals(seen.length, 40);
+  const others = seen.filter((what) => what !== "data");
+  assertEquals(others, new Array(others.length).fill("IOClosed"));
+  assertEquals(others.length > 0, true);
 });
 
 test("a reader whose data was received gets it, though it is killed meanwhile", async () => {
@@ -118,10 +159,7 @@ test("a listener of the user's own may come between two reads of a connection", 
   const [client, conn] = await tcpPair();
   const p = new Uint8Array(8);
   for (let round = 0; round < 3; round++) {
-    const reading = spawn(() => conn.read(p));
-    await sleep(0);
-    await client.write(ONE);
-    assertEquals(await reading.wait(), 3);
+    await readOne(client, conn, p);
     assertEquals(getHub().getReaders(), []);
     const ready = Promise.withResolvers<number>();
     const listener = getHub().add(
@@ -143,10 +181,7 @@ test("a listener of the user's own may come between two reads of a connection", 
 test("data that comes while nobody reads stirs the hub once, not in every pass", async () => {
   const [client, conn] = await tcpPair();
   const p = new Uint8Array(8);
-  const reading = spawn(() => conn.read(p));
-  await sleep(0);
-  await client.write(ONE);
-  await reading.wait();
+  await readOne(client, conn, p);
   await client.write(ONE);
   const { sweeps } = getHub().statistics();
   await sleep(20);
@@ -161,10 +196,7 @@ test("a connection is read on by the hub that follows", async () => {
   const [client, conn] = await tcpPair();
   const p = new Uint8Array(8);
   for (let round = 0; round < 3; round++) {
-    const reading = spawn(() => conn.read(p));
-    await sleep(0);
-    await client.write(ONE);
-    assertEquals(await reading.wait(), 3);
+    await readOne(client, conn, p);
     await getHub().close();
     useHub(null);
   }
