@@ -120,7 +120,10 @@ export class Terminal implements Disposable {
     return this.process.reap();
   }
 
-  /** Hang up: the program gets SIGHUP. */
+  /**
+   * Hang up: the program gets SIGHUP. One that waits to read may see the end of
+   * its input (EIO) first, and end by that.
+   */
   [Symbol.dispose](): void {
     if (this.#fd < 0) return;
     notifyClose(this.#fd);
