@@ -26,11 +26,13 @@ import {
   SOCKADDR_SIZE,
 } from "./sockaddr.ts";
 import {
+  AF_UNIX,
   MSG_NOSIGNAL,
   SHUT_WR,
   SO_ERROR,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
+  SOCK_STREAM,
   SOL_SOCKET,
 } from "./socket_constants.ts";
 
@@ -61,6 +63,18 @@ function tame(fd: number): number {
 export function openSocket(family: number, type: number): number {
   const flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
   return tame(check(libc().socket(family, type | flags, 0), "socket"));
+}
+
+/**
+ * Two stream sockets connected to each other, non-blocking and close-on-exec.
+ *
+ * @throws {SystemError} If the kernel gives none.
+ */
+export function openSocketPair(): [fd: number, other: number] {
+  const pair = new Int32Array(2);
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  check(libc().socketpair(AF_UNIX, type, 0, pair), "socketpair");
+  return [tame(pair[0]!), tame(pair[1]!)];
 }
 
 /**

@@ -6,7 +6,6 @@
 
 import { AioPoll } from "../ffi/aio.ts";
 import { UringPoll } from "../ffi/io_uring.ts";
-import type { LoopTimer } from "./deno_loop.ts";
 import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";
 import { type Parking, PollerParking, TimedParking } from "./parking.ts";
@@ -45,7 +44,6 @@ const POSTERS: readonly [
  */
 export function chooseParking(
   poller: Poller,
-  timer: LoopTimer | null,
   choice: ParkingChoice | undefined,
 ): Parking {
   const wanted = choice ?? (readEnv("GREENHUB_PARKING") || "auto");
@@ -56,11 +54,11 @@ export function chooseParking(
   }
   const forced = choice === "aio" || choice === "uring";
   let cause: unknown = "the poller has no descriptor that could be watched";
-  if (wanted !== "thread" && poller.fd !== undefined && timer !== null) {
+  if (wanted !== "thread" && poller.fd !== undefined) {
     for (const [name, make] of POSTERS) {
       if (wanted !== "auto" && wanted !== name) continue;
       try {
-        return new PostedParking(name, poller, timer, make);
+        return new PostedParking(name, poller, make);
       } catch (error) {
         cause = error;
       }

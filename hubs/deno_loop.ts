@@ -28,6 +28,7 @@ import {
 import { check } from "../ffi/errors.ts";
 import { ITIMERSPEC_SIZE, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { libc } from "../ffi/libc.ts";
+import { openSocketPair, transmit } from "../ffi/socket.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 
 /** One turn of Deno's loop. */
@@ -37,53 +38,70 @@ export function macrotask(): Promise<void> {
   });
 }
 
-/** The part of Node's internal `Pipe` handle that is used. */
-interface PipeHandle {
+/** The part of Node's internal stream handles that is used. */
+interface StreamHandle {
   onread: () => void;
   open(fd: number): number;
+  useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
   close(): void;
   ref(): void;
   unref(): void;
 }
 
-interface PipeBinding {
-  Pipe: new (type: number) => PipeHandle;
-  constants: { SOCKET: number };
-}
+/**
+ * The two kinds of handle. Each time the loop turns it reads the descriptor of
+ * a `Pipe`, which may be any, and that of a `TCP`, which must be a socket, only
+ * after its I/O driver has seen it readable.
+ */
+type HandleKind = "Pipe" | "TCP";
 
-function pipeBinding(): PipeBinding {
+const BINDINGS = { Pipe: "pipe_wrap", TCP: "tcp_wrap" } as const;
+
+function makeHandle(kind: HandleKind): StreamHandle {
   const { binding } = process as unknown as {
-    binding(name: string): PipeBinding;
+    binding(
+      name: string,
+    ): Record<HandleKind, new (type: number) => StreamHandle> & {
+      constants: { SOCKET: number };
+    };
   };
-  return binding.call(process, "pipe_wrap");
+  const found = binding.call(process, BINDINGS[kind]);
+  return new found[kind](found.constants.SOCKET);
 }
 
 /**
- * A descriptor that Deno's loop reads for us: an eventfd or a timerfd. After it
- * became readable, `onEvent` is called from the loop. It keeps the process
- * alive between `ref()` and `unref()` only.
+ * A descriptor that Deno's loop reads for us. After it became readable,
+ * `onEvent` is called from the loop. It keeps the process alive between `ref()`
+ * and `unref()` only.
  */
-abstract class LoopHandle {
+class LoopHandle {
   readonly fd: number;
-  readonly #handle: PipeHandle;
-  readonly #keep: Disposable;
+  readonly #handle: StreamHandle;
+  readonly #keep: Disposable | null;
 
-  constructor(fd: number, onEvent: () => void) {
+  constructor(kind: HandleKind, fd: number, onEvent: () => void) {
     this.fd = fd;
+    let close = (): void => void libc().close(fd);
     try {
-      const { Pipe, constants } = pipeBinding();
-      this.#handle = new Pipe(constants.SOCKET);
-      this.#handle.onread = onEvent;
-      if (this.#handle.open(fd) !== 0 || this.#handle.readStart() !== 0) {
+      const handle = this.#handle = makeHandle(kind);
+      handle.onread = onEvent;
+      let opened = handle.open(fd) === 0;
+      if (opened) {
+        close = () => handle.close();
+        if (kind === "TCP") handle.useUserBuffer(new Uint8Array(16));
+        opened = handle.readStart() === 0;
+      }
+      if (!opened) {
         throw new Error("Cannot watch a descriptor with Deno's loop");
       }
     } catch (error) {
-      libc().close(fd);
+      close();
       throw error;
     }
     this.#handle.unref();
-    this.#keep = closeAtThreadExit(fd);
+    // The other kind sees to that by itself.
+    this.#keep = kind === "Pipe" ? closeAtThreadExit(fd) : null;
   }
 
   /** Keep the process alive. */
@@ -98,7 +116,7 @@ abstract class LoopHandle {
 
   /** Stop watching and close the descriptor. */
   close(): void {
-    this.#keep[Symbol.dispose]();
+    this.#keep?.[Symbol.dispose]();
     this.#handle.close();
   }
 }
@@ -111,66 +129,110 @@ export class LoopEvent extends LoopHandle {
    */
   constructor(onEvent: () => void) {
     const fd = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    super(check(fd, "eventfd"), onEvent);
+    super("Pipe", check(fd, "eventfd"), onEvent);
   }
 }
 
 /**
  * A timerfd that Deno's loop watches: a timer precise to microseconds. It does
- * not keep the process alive by itself, except during {@linkcode wait}.
+ * not keep the process alive.
  */
 export class LoopTimer extends LoopHandle {
   readonly #spec = new Uint8Array(ITIMERSPEC_SIZE);
   readonly #value = new Timespec();
-  readonly #call: { fn: (() => void) | null };
   #armed = false;
-  #held = false;
 
   /**
    * @throws {SystemError} If there is no timerfd to be had.
    * @throws {Error} If this Deno has no such handle.
    */
-  constructor() {
+  constructor(onAlarm: () => void) {
     const fd = libc().timerfd_create(
       CLOCK_MONOTONIC,
       TFD_CLOEXEC | TFD_NONBLOCK,
     );
-    const call: { fn: (() => void) | null } = { fn: null };
-    super(check(fd, "timerfd_create"), () => call.fn?.());
-    this.#call = call;
+    super("Pipe", check(fd, "timerfd_create"), onAlarm);
   }
 
-  /** Call `fn` once after `ms`; null: do not, and forget the one before. */
-  call(ms: number | null, fn: (() => void) | null): void {
-    this.#call.fn = fn;
+  /** Call once after `ms`; null: do not. */
+  set(ms: number | null): void {
     if (ms === null && !this.#armed) return;
     this.#armed = ms !== null;
     // A zero time would disarm the timer instead of firing it.
     this.#spec.set(this.#value.set(ms === null ? 0 : Math.max(ms, 1e-6)), 16);
     libc().timerfd_settime(this.fd, 0, this.#spec, null);
   }
+}
 
-  /** Whether `fn` is what was set last: the timer may be shared. */
-  calls(fn: () => void): boolean {
-    return this.#call.fn === fn;
+/**
+ * Makes Deno's loop look at its I/O driver: a byte that it cannot find in any
+ * other way. Unlike a timer it is there already, so the loop does not sleep.
+ */
+export class LoopSignal {
+  readonly #handle: LoopHandle;
+  readonly #far: number;
+  readonly #keep: Disposable;
+  readonly #byte = new Uint8Array(1);
+  #resolve: ((arrived: boolean) => void) | null = null;
+  #held = false;
+
+  /**
+   * @throws {SystemError} If there are no sockets to be had.
+   * @throws {Error} If this Deno has no such handle.
+   */
+  constructor() {
+    const [fd, far] = openSocketPair();
+    this.#far = far;
+    try {
+      this.#handle = new LoopHandle("TCP", fd, () => this.#arrived(true));
+    } catch (error) {
+      libc().close(far);
+      throw error;
+    }
+    this.#keep = closeAtThreadExit(far);
   }
 
-  /** Leave Deno's loop alone for `ms`. */
-  wait(ms: number): Promise<void> {
-    if (!this.#held) {
+  /** A descriptor that Deno's loop is known to watch. */
+  get fd(): number {
+    return this.#handle.fd;
+  }
+
+  /**
+   * Wait until the driver has been looked at. What it found is ready to run by
+   * then, and has not run yet.
+   *
+   * @returns Whether it worked: not if somebody has closed our descriptor.
+   */
+  wait(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#resolve = resolve;
+    if (transmit(this.#far, this.#byte) < 0) this.#arrived(false);
+    else if (!this.#held) {
       this.#held = true;
-      this.ref();
+      this.#handle.ref();
     }
-    return new Promise((resolve) => {
-      this.call(ms, resolve);
-    });
+    return promise;
   }
 
   /** Keep the process alive no longer, until the next {@linkcode wait}. */
   rest(): void {
     if (!this.#held) return;
     this.#held = false;
-    this.unref();
+    this.#handle.unref();
+  }
+
+  /** Stop watching and close the descriptors. */
+  close(): void {
+    this.#keep[Symbol.dispose]();
+    this.#handle.close();
+    libc().close(this.#far);
+    this.#arrived(true);
+  }
+
+  #arrived(yes: boolean): void {
+    const resolve = this.#resolve;
+    this.#resolve = null;
+    resolve?.(yes);
   }
 }
 

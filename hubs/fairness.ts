@@ -3,17 +3,17 @@
  *
  * MAINLOOP runs in microtasks; while they go on, Deno serves neither timers
  * nor sockets. Timers want one turn of the loop a millisecond. Sockets want
- * more: Deno's I/O driver is looked at only when the loop really waits, or
- * every 61 turns. So where it can be seen that the driver has something, and
- * only then, MAINLOOP waits for a timer a few microseconds away, and for a
- * while gives what the I/O set going a turn or two after every slice. How long
- * a slice is follows from how long the I/O before it has taken. Where it
- * cannot be seen, it waits so after every slice, a longer one.
+ * more: Deno's I/O driver is looked at only when the loop has nothing else to do,
+ * or every 61 turns. So where it can be seen that the driver has something, and
+ * only then, MAINLOOP waits for a signal that nobody but the driver can see,
+ * and for a while gives what the I/O set going a turn after every slice.
+ * How long a slice is follows from how long the I/O before it has taken. Where
+ * it cannot be seen, it waits so after every slice, a longer one.
  *
  * @module
  */
 
-import { type LoopTimer, macrotask } from "./deno_loop.ts";
+import { type LoopSignal, macrotask } from "./deno_loop.ts";
 
 /** MAINLOOP works this long before it looks whether Deno has I/O, ms. */
 const SLICE = 0.055;
@@ -29,20 +29,18 @@ const LONGEST_SLICE = 0.5;
 const BLIND_SLICE = 0.2;
 /** Deno's timers get a turn at least this often, ms. */
 const TURN = 1;
-/** Turns after that, for what the I/O set going. */
-const AFTER = 2;
-/** So long after I/O every slice ends with a turn or two, ms. */
+/** Turns after its driver was looked at: a fetch wants them to go on. */
+const AFTER = 4;
+/** So long after that every slice ends with another turn, ms. */
 const ACTIVE = 1;
-/** How long Deno's loop is left waiting so that it polls its driver, ms. */
-const PAUSE = 0.01;
-/** Without such a timer: turns after which the driver has been polled. */
+/** Without a signal: turns after which the driver has been looked at. */
 const TURNS = 62;
 /** Steps between two looks at the clock, while steps are short. */
 const MOST_STEPS = 32;
 
 /** Counts what MAINLOOP does, and yields when it is time. */
 export class Fairness {
-  readonly #timer: LoopTimer | null;
+  readonly #signal: LoopSignal | null;
   readonly #ioPending: (() => boolean) | null;
   #steps = MOST_STEPS;
   #left = MOST_STEPS;
@@ -56,11 +54,11 @@ export class Fairness {
   #fresh = true;
 
   /**
-   * @param timer A timer of Deno's loop, or null if there is none.
+   * @param signal What makes Deno's loop look at its I/O; null if nothing does.
    * @param ioPending Whether Deno has I/O, or null if it cannot be seen.
    */
-  constructor(timer: LoopTimer | null, ioPending: (() => boolean) | null) {
-    this.#timer = timer;
+  constructor(signal: LoopSignal | null, ioPending: (() => boolean) | null) {
+    this.#signal = signal;
     this.#ioPending = ioPending;
   }
 
@@ -105,17 +103,15 @@ export class Fairness {
   /** Give Deno's loop its turn. */
   async yield(): Promise<void> {
     if (!this.#io) {
-      const turns = this.#turnStart < this.#activeUntil ? AFTER : 1;
-      for (let turn = 0; turn < turns; turn++) await macrotask();
+      await macrotask();
       this.turned();
       return;
     }
     this.#io = false;
     const start = this.#looked;
-    if (this.#timer === null) {
-      for (let turn = 0; turn < TURNS; turn++) await macrotask();
-    } else await this.#timer.wait(PAUSE);
-    for (let turn = 0; turn < AFTER; turn++) await macrotask();
+    const looked = this.#signal !== null && await this.#signal.wait();
+    const turns = looked ? AFTER : TURNS;
+    for (let turn = 0; turn < turns; turn++) await macrotask();
     const end = performance.now();
     this.#begin(end);
     this.#slice = Math.min(

@@ -17,7 +17,7 @@ import {
   fallbackParking,
   type ParkingChoice,
 } from "./choose_parking.ts";
-import { LoopTimer, macrotask, watchLoopIo } from "./deno_loop.ts";
+import { LoopSignal, macrotask, watchLoopIo } from "./deno_loop.ts";
 import { Fairness } from "./fairness.ts";
 import type { Parking, ParkingName } from "./parking.ts";
 import type { Poller } from "./poller.ts";
@@ -49,10 +49,10 @@ const BUSY_AUDIT = 50;
 /** Between audits, this many times what the last one took. */
 const AUDIT_SHARE = 100;
 
-/** A timer of Deno's loop, where this Deno and this system have one. */
-function makeLoopTimer(): LoopTimer | null {
+/** What makes Deno's loop look at its I/O, where this Deno has such a thing. */
+function makeLoopSignal(): LoopSignal | null {
   try {
-    return new LoopTimer();
+    return new LoopSignal();
   } catch {
     return null;
   }
@@ -67,7 +67,7 @@ export class Idle {
 
   readonly #poller: Poller;
   readonly #table: ListenerTable;
-  readonly #timer: LoopTimer | null;
+  readonly #signal: LoopSignal | null;
   readonly #fairness: Fairness;
   readonly #briefWait: BriefWait;
   readonly #onLost: (lost: LostWaiter) => void;
@@ -98,15 +98,15 @@ export class Idle {
     this.#table = table;
     this.#onLost = onLost;
     this.#briefWait = new BriefWait(poller, options.briefWait);
-    this.#timer = makeLoopTimer();
+    this.#signal = makeLoopSignal();
     this.#fairness = new Fairness(
-      this.#timer,
-      this.#timer === null ? null : watchLoopIo(this.#timer.fd),
+      this.#signal,
+      this.#signal === null ? null : watchLoopIo(this.#signal.fd),
     );
     try {
-      this.#parking = chooseParking(poller, this.#timer, options.parking);
+      this.#parking = chooseParking(poller, options.parking);
     } catch (error) {
-      this.#timer?.close();
+      this.#signal?.close();
       throw error;
     }
   }
@@ -196,14 +196,14 @@ export class Idle {
   /** MAINLOOP leaves: keep the process alive no longer. */
   leave(): void {
     this.#parking.rest?.();
-    this.#timer?.rest();
+    this.#signal?.rest();
   }
 
   /** Give everything back; null unless a call is under way to wait for. */
   close(): Promise<void> | null {
     this.wake();
     const underWay = this.#parking.close();
-    this.#timer?.close();
+    this.#signal?.close();
     return underWay;
   }
 
@@ -212,7 +212,7 @@ export class Idle {
     const timeout = Math.min(limit, cap, MAX_PARK);
     this.#parked = true;
     this.parks++;
-    this.#timer?.rest();
+    this.#signal?.rest();
     const idling = this.#idling;
     this.#idling = true;
     await this.#parking.park(timeout, idling);

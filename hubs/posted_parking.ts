@@ -12,7 +12,7 @@
  */
 
 import { monotonic } from "../ffi/clock.ts";
-import { LoopEvent, type LoopTimer } from "./deno_loop.ts";
+import { LoopEvent, LoopTimer } from "./deno_loop.ts";
 import type { Parking } from "./parking.ts";
 import type { Poller } from "./poller.ts";
 
@@ -59,19 +59,21 @@ export class PostedParking implements Parking {
   constructor(
     name: "aio" | "uring",
     poller: Poller,
-    timer: LoopTimer,
     makePoster: (eventfd: number) => Poster,
   ) {
     this.name = name;
     this.#poller = poller;
-    this.#timer = timer;
-    this.#event = new LoopEvent(() => this.#announced());
-    try {
-      this.#poster = makePoster(this.#event.fd);
-    } catch (error) {
-      this.#event.close();
-      throw error;
-    }
+    using opened = new DisposableStack();
+    this.#timer = opened.adopt(
+      new LoopTimer(() => this.#rang()),
+      (timer) => timer.close(),
+    );
+    this.#event = opened.adopt(
+      new LoopEvent(() => this.#announced()),
+      (event) => event.close(),
+    );
+    this.#poster = makePoster(this.#event.fd);
+    opened.move();
   }
 
   get broken(): boolean {
@@ -84,11 +86,7 @@ export class PostedParking implements Parking {
     this.#release = resolve;
     const now = monotonic();
     this.#deadline = timeout === null ? Infinity : now + timeout;
-    // The timer is shared: somebody may have set it for himself meanwhile.
-    const set = this.#alarm === Infinity || this.#timer.calls(this.#onAlarm);
-    if (!set || this.#alarm <= now || this.#alarm > this.#deadline) {
-      this.#setAlarm(now);
-    }
+    if (this.#alarm <= now || this.#alarm > this.#deadline) this.#setAlarm(now);
     if (!this.#held) {
       this.#held = true;
       this.#event.ref();
@@ -114,9 +112,9 @@ export class PostedParking implements Parking {
 
   close(): null {
     this.wake();
-    this.#timer.call(null, null);
     this.#poster.close();
     this.#event.close();
+    this.#timer.close();
     return null;
   }
 
@@ -146,10 +144,10 @@ export class PostedParking implements Parking {
   #setAlarm(now: number): void {
     this.#alarm = this.#deadline;
     const ms = this.#deadline === Infinity ? null : this.#deadline - now;
-    this.#timer.call(ms, this.#onAlarm);
+    this.#timer.set(ms);
   }
 
-  readonly #onAlarm = (): void => {
+  #rang(): void {
     const now = monotonic();
     this.#alarm = Infinity;
     if (this.#release === null) return;
@@ -159,7 +157,7 @@ export class PostedParking implements Parking {
       if (this.#doubt) this.#broken = now - this.#since >= LONG_AGO;
       this.#end();
     }
-  };
+  }
 
   #end(): void {
     const release = this.#release;

@@ -1,0 +1,51 @@
+/** What MAINLOOP relies on in the loop it shares its thread with. */
+
+import { assertEquals } from "@std/assert";
+import { libc } from "../../ffi/libc.ts";
+import { LoopSignal, macrotask } from "../../hubs/deno_loop.ts";
+import { connect } from "../../green/net.ts";
+import { getHub } from "../../mod.ts";
+import { assertNoFdLeak } from "../helpers/fds.ts";
+
+const SHUT_RDWR = 2;
+
+// Opens libc, which stays open.
+getHub();
+
+Deno.test("LoopSignal.wait() has Deno's loop look for I/O", async () => {
+  const signal = new LoopSignal();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using far = await connect({
+    hostname: "127.0.0.1",
+    port: listener.addr.port,
+  });
+  using near = await listener.accept();
+  for (let round = 0; round < 100; round++) {
+    let got: number | null = 0;
+    const reading = near.read(new Uint8Array(8)).then((n) => got = n);
+    libc().write(far.fileno(), new Uint8Array(3), 3);
+    assertEquals(await signal.wait(), true);
+    for (let turn = 0; turn < 4; turn++) await macrotask();
+    assertEquals(got, 3);
+    await reading;
+  }
+  signal.rest();
+  signal.close();
+});
+
+Deno.test("LoopSignal.wait() says that it does not work any more", async () => {
+  const signal = new LoopSignal();
+  libc().shutdown(signal.fd, SHUT_RDWR);
+  assertEquals(await signal.wait(), false);
+  signal.close();
+});
+
+Deno.test("LoopSignal.close() ends a wait and leaves no descriptor", async () => {
+  await assertNoFdLeak(async () => {
+    const signal = new LoopSignal();
+    const waiting = signal.wait();
+    signal.close();
+    await waiting;
+    await macrotask();
+  });
+});
