@@ -1,22 +1,27 @@
 /**
  * Fairness: a saturated hub and Deno's own work on one thread.
  *
- * `deno run -A bench/parking/fairness.ts [rounds]`: alternating rounds of one
- * second each, medians of the ratios to what each has alone.
+ * `deno run -A bench/parking/fairness.ts [rounds]`: medians over rounds in which
+ * what each has alone is measured right before and right after both together.
  */
 
 import { libc } from "../../ffi/libc.ts";
+import { Fairness } from "../../hubs/fairness.ts";
 import { getHub, notifyClose, spawn, trampoline, useHub } from "../../mod.ts";
 import { line, median, pause, pipe, quantile } from "./common.ts";
 
-const ROUNDS = Number(Deno.args[0] ?? 5);
-const SECOND = 1000;
+const ROUNDS = Number(Deno.args[0] ?? 20);
+/** How long one measurement takes, ms. */
+const WINDOW = 200;
 
 let trips = 0;
 let fetches = 0;
 
-/** Two greenthreads that hand a byte to and fro; returns how to end them. */
-function saturate(): () => Promise<void> {
+/**
+ * Two greenthreads that hand a byte to and fro, till `over`; returns how to end
+ * them, or with `over` how to wait for them.
+ */
+function saturate(over?: () => boolean): () => Promise<void> {
   const c = libc();
   const [there, thereEnd] = pipe();
   const [back, backEnd] = pipe();
@@ -30,17 +35,17 @@ function saturate(): () => Promise<void> {
     }
   });
   const client = spawn(async () => {
-    while (!stop) {
+    do {
       c.write(thereEnd, byte, 1);
       await trampoline(back, { read: true });
       c.read(back, byte, 1);
       trips++;
-    }
+    } while (!stop && over?.() !== true);
     notifyClose(thereEnd);
     c.close(thereEnd);
   });
   return async () => {
-    stop = true;
+    stop = over === undefined;
     await client.wait();
     await server.wait();
     for (const fd of [there, back, backEnd]) {
@@ -112,13 +117,42 @@ function beating(): () => number[] {
   };
 }
 
-async function second(): Promise<{ trips: number; fetches: number }> {
+/** What is done in one window. */
+async function measure(): Promise<{ trips: number; fetches: number }> {
   trips = 0;
   fetches = 0;
   const start = performance.now();
-  await pause(SECOND);
-  const share = SECOND / (performance.now() - start);
+  await pause(WINDOW);
+  const share = WINDOW / (performance.now() - start);
   return { trips: trips * share, fetches: fetches * share };
+}
+
+async function tripsAlone(): Promise<number> {
+  const end = saturate();
+  const { trips } = await measure();
+  await end();
+  return trips;
+}
+
+/** The same of a hub that never yields: Deno's loop stands still meanwhile. */
+async function tripsWithoutYields(): Promise<number> {
+  const { step } = Fairness.prototype;
+  Fairness.prototype.step = () => false;
+  trips = 0;
+  const start = performance.now();
+  await saturate(() =>
+    trips % 256 === 0 && performance.now() - start >= WINDOW
+  )();
+  const rate = trips * WINDOW / (performance.now() - start);
+  Fairness.prototype.step = step;
+  return rate;
+}
+
+async function fetchesAlone(port: number): Promise<number> {
+  const end = fetching(port);
+  const { fetches } = await measure();
+  await end();
+  return fetches;
 }
 
 const [port, stopServer] = await startServer();
@@ -130,34 +164,20 @@ const answers: number[] = [];
 useHub("epolls");
 
 for (let round = 0; round < ROUNDS; round++) {
-  let end = saturate();
-  const alone = await second();
-  await end();
-  let endFetch = fetching(port);
-  const fetchAlone = await second();
-  await endFetch();
-  end = saturate();
-  endFetch = fetching(port);
-  const both = await second();
+  const [trips1, fetches1] = [await tripsAlone(), await fetchesAlone(port)];
+  const end = saturate();
+  const endFetch = fetching(port);
+  const both = await measure();
   await endFetch();
   const endBeat = beating();
-  await second();
+  await measure();
   late.push(...endBeat());
   await end();
-  hubShares.push(both.trips / alone.trips);
-  fetchShares.push(both.fetches / fetchAlone.fetches);
-  // What the yields of a hub that has the thread to itself cost.
-  yieldCosts.push(1 - alone.trips / await withoutYields());
-  answers.push(...await ownServer());
-}
-
-/** The hub's rate when it never yields to Deno's loop. */
-async function withoutYields(): Promise<number> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", new URL("unyielding.ts", import.meta.url).href],
-    stdout: "piped",
-  }).spawn();
-  return Number(new TextDecoder().decode((await child.output()).stdout));
+  const [fetches2, trips2] = [await fetchesAlone(port), await tripsAlone()];
+  hubShares.push(2 * both.trips / (trips1 + trips2));
+  fetchShares.push(2 * both.fetches / (fetches1 + fetches2));
+  yieldCosts.push(1 - trips2 / await tripsWithoutYields());
+  if (round % 4 === 0) answers.push(...await ownServer());
 }
 
 /** Times to answer, ms, of a `Deno.serve` in this thread beside the hub. */
