@@ -23,10 +23,12 @@ const SLICE = 0.055;
  * three fifths, ...
  */
 const SHARE = 1.5;
-/** ... but never makes Deno's sockets wait longer than this, ms. */
+/** ... but never makes Deno's sockets wait longer than this, ms, ... */
 const LONGEST_SLICE = 0.5;
-/** The same where that cannot be seen: a yield costs 10 % of it. */
-const BLIND_SLICE = 0.2;
+/** ... and what it worked beyond that for want of I/O counts, up to this, ms. */
+const MOST_CREDIT = 0.5;
+/** The same where that cannot be seen: a yield costs 8 % of it. */
+const BLIND_SLICE = 0.15;
 /** Deno's timers get a turn at least this often, ms. */
 const TURN = 1;
 /** Turns after its driver was looked at: a fetch wants them to go on. */
@@ -51,6 +53,8 @@ export class Fairness {
   #activeUntil = 0;
   /** How long MAINLOOP may work before it looks for I/O, ms. */
   #slice = SLICE;
+  /** What it still has to work for its share, ms; a credit if negative. */
+  #due = 0;
   #fresh = true;
 
   /**
@@ -92,6 +96,7 @@ export class Fairness {
       return this.#io;
     }
     if (worked >= this.#slice) {
+      this.#due = Math.max(-MOST_CREDIT, this.#due - worked);
       this.#sliceStart = now;
       this.#slice = SLICE;
       this.#io = this.#ioPending();
@@ -114,10 +119,8 @@ export class Fairness {
     for (let turn = 0; turn < turns; turn++) await macrotask();
     const end = performance.now();
     this.#begin(end);
-    this.#slice = Math.min(
-      LONGEST_SLICE,
-      Math.max(SLICE, SHARE * (end - start)),
-    );
+    this.#due = Math.min(LONGEST_SLICE, this.#due + SHARE * (end - start));
+    this.#slice = Math.max(SLICE, this.#due);
     this.#activeUntil = this.#turnStart + ACTIVE;
   }
 
