@@ -79,9 +79,9 @@ export class Fairness {
     this.#turnStart = performance.now();
   }
 
-  /** Count one step; true if Deno's loop should have its turn now. */
-  step(): boolean {
-    if (--this.#left > 0) return false;
+  /** Count so many steps; true if Deno's loop should have its turn now. */
+  step(count: number): boolean {
+    if ((this.#left -= count) > 0) return false;
     const now = performance.now();
     if (this.#fresh) this.#begin(now);
     // Long steps are looked at one by one, lest many of them add up.

@@ -60,6 +60,8 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   /** Thrown while it waited for nothing, oldest first. */
   #kept: { error: unknown }[] | null = null;
   #mainloop = false;
+  /** In which wave of resumes it runs; 0 when it waits. @internal */
+  wave = 0;
 
   /** Counts up from 0, which is main. */
   readonly id: number = lastId++;

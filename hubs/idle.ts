@@ -134,9 +134,9 @@ export class Idle {
     this.#auditDelay = FIRST_AUDIT;
   }
 
-  /** Count a step; true if it is time to {@linkcode Idle.yield}. */
-  step(): boolean {
-    return this.#fairness.step();
+  /** Count so many steps; true if it is time to {@linkcode Idle.yield}. */
+  step(count: number): boolean {
+    return this.#fairness.step(count);
   }
 
   /** Give Deno's loop its turn. */

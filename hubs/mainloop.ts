@@ -15,9 +15,10 @@
  * 3. Sweep the poller into a list; only then call the listeners on it, in the
  *    kernel's order, leaving out those spent during this very pass. Green
  *    sockets are received from some at a time, just before; whoever is given
- *    something so counts as resumed. Then end the waits of `trampoline` whose
- *    time is over: data wins over a timeout. If nothing is ready, and the
- *    pass before did something, wait briefly and sweep again.
+ *    something so counts as resumed, and they go on together. Then end the
+ *    waits of `trampoline` whose time is over: data wins over a timeout. If
+ *    nothing is ready, and the pass before did something, wait briefly and
+ *    sweep again.
  * 4. A descriptor nobody listens to is forgotten.
  * 5. Stopping: leave. Nothing pending that could ever wake it: leave; the
  *    next switch, timer, listener or spawn starts it again.
@@ -27,9 +28,9 @@
  *    greenthreads may be several microtasks deep; then park until the next
  *    deadline.
  *
- * Between any two things it does, MAINLOOP lets whoever was resumed run until
- * it waits again (or is off in an ordinary await): the order of a program does
- * not depend on how many awaits deep its waits are.
+ * Between any two things it does, MAINLOOP lets all who were resumed run until
+ * they wait again (or are off in an ordinary await): the order of a program
+ * does not depend on how many awaits deep its waits are.
  *
  * @module
  */
@@ -66,6 +67,8 @@ const NOBODY: readonly FdListener[] = [];
 
 const TURN: Promise<void> = Promise.resolve();
 
+let waves = 0;
+
 /** See the module. */
 export class Mainloop implements TimerHome {
   /** Who is current in callbacks. */
@@ -97,8 +100,10 @@ export class Mainloop implements TimerHome {
   #obsolete: LostWaiter[] = [];
   /** Waits whose time is over, to be ended after the sweep. */
   #expired: (() => void)[] = [];
-  /** Who was resumed and has not waited again. */
-  #resumed: GreenThread | null = null;
+  /** How many were resumed, in this wave, and have not waited again. */
+  #awaited = 0;
+  /** Tells them from those who were given up on earlier. */
+  #wave = ++waves;
   /** Who was resumed last in the step under way, for the observer. */
   #ran: GreenThread | null = null;
 
@@ -113,6 +118,8 @@ export class Mainloop implements TimerHome {
   readonly #granted: (Suspension | null)[] = new Array(BATCH).fill(null);
   #swept = false;
   #busy = false;
+  /** How many the last step has resumed or called. */
+  #fired = 1;
 
   /**
    * @throws {RangeError} If an option has a wrong value.
@@ -188,13 +195,17 @@ export class Mainloop implements TimerHome {
 
   /** `who` was resumed: it runs before the next step. */
   resumed(who: GreenThread): void {
-    this.#resumed = who;
     this.#ran = who;
+    if (who.wave === this.#wave) return;
+    who.wave = this.#wave;
+    this.#awaited++;
   }
 
   /** `who` waits again, or has ended. */
   waits(who: GreenThread): void {
-    if (this.#resumed === who) this.#resumed = null;
+    if (who.wave !== this.#wave) return;
+    who.wave = 0;
+    this.#awaited--;
   }
 
   /** Tell a listener in the next pass why it waits in vain. */
@@ -317,15 +328,15 @@ export class Mainloop implements TimerHome {
         this.#beginPass();
         thread.observer?.restart();
         for (;;) {
-          if (this.#resumed !== null) {
+          if (this.#awaited > 0) {
             let hops = 0;
-            do await TURN; while (this.#resumed !== null && ++hops < MAX_HOPS);
-            this.#resumed = null;
+            do await TURN; while (this.#awaited > 0 && ++hops < MAX_HOPS);
+            if (this.#awaited > 0) this.#giveUp();
           }
           thread.observer?.lap(this.#ran);
           this.#ran = null;
           // With many descriptors, a pass alone takes longer than the budget.
-          if (this.#idle.step()) {
+          if (this.#idle.step(this.#fired)) {
             await this.#idle.yield();
             // The turn of Deno's loop is nobody's time.
             thread.observer?.restart();
@@ -342,6 +353,12 @@ export class Mainloop implements TimerHome {
       this.#fail(error);
     }
     this.#leave();
+  }
+
+  /** They are off in an ordinary await, or will never wait again. */
+  #giveUp(): void {
+    this.#awaited = 0;
+    this.#wave = ++waves;
   }
 
   readonly #untilNextTimer = (): number =>
@@ -385,6 +402,7 @@ export class Mainloop implements TimerHome {
 
   /** Do one thing of the pass; false when there is none left. */
   #step(): boolean {
+    this.#fired = 1;
     if (this.#closed) return false;
     if (this.#toldAt < this.#told.length) {
       const { listener, error } = this.#told[this.#toldAt++]!;
@@ -403,15 +421,11 @@ export class Mainloop implements TimerHome {
     while (this.#readyAt < this.#ready.length) {
       const at = this.#readyAt % BATCH;
       if (at === 0) this.#prepare();
-      const listener = this.#ready[this.#readyAt++]!;
-      const granted = this.#granted[at]!;
-      if (granted !== null) {
-        this.#granted[at] = null;
-        this.events++;
-        this.#busy = true;
-        granted.fire();
+      if (this.#granted[at] !== null) {
+        this.#fireGranted(at);
         return true;
       }
+      const listener = this.#ready[this.#readyAt++]!;
       // By identity: the number may have a new listener by now.
       if (listener.spent) continue;
       this.#call(listener);
@@ -467,6 +481,24 @@ export class Mainloop implements TimerHome {
     for (let at = from; at < to; at++) {
       this.#granted[at - from] = this.#ready[at]!.prepare();
     }
+  }
+
+  /**
+   * Resume those in a row who have been given something: the same code for
+   * one after the other. An observer wants to see each by himself.
+   */
+  #fireGranted(from: number): void {
+    const granted = this.#granted;
+    this.#busy = true;
+    let at = from;
+    do {
+      granted[at]!.fire();
+      granted[at++] = null;
+    } while (at < BATCH && granted[at] !== null && thread.observer === null);
+    const fired = at - from;
+    this.#readyAt += fired;
+    this.events += fired;
+    this.#fired = fired;
   }
 
   #call(listener: FdListener): void {
