@@ -1,13 +1,11 @@
 /**
  * What a hub knows of Deno's own event loop, which it shares the thread with:
  * how to let it turn once, how to be called by it when a descriptor of ours
- * has something, and whether it has I/O to attend to.
+ * has something, and how to make it look for I/O.
  *
  * Traps it guards: `setTimeout(0)` takes two milliseconds, `setImmediate` one
  * microsecond; and Deno's I/O driver is looked at only every 61 polls while
- * JavaScript is busy. It waits in an epoll set of its own, and an epoll
- * descriptor polls readable while it has events: one `poll(2)` tells whether
- * anybody but us wants the thread.
+ * JavaScript is busy.
  *
  * None of this is documented by Deno. Everything here therefore fails safe: a
  * constructor throws or an answer is null, and the caller falls back.
@@ -20,16 +18,15 @@ import {
   CLOCK_MONOTONIC,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
-  O_CLOEXEC,
-  POLLIN,
   TFD_CLOEXEC,
   TFD_NONBLOCK,
 } from "../ffi/constants.ts";
 import { check } from "../ffi/errors.ts";
-import { ITIMERSPEC_SIZE, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
+import { ITIMERSPEC_SIZE, Timespec } from "../ffi/layout.ts";
 import { libc } from "../ffi/libc.ts";
 import { openSocketPair, transmit } from "../ffi/socket.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
+import { forgetOutput } from "./loop_driver.ts";
 
 /** One turn of Deno's loop. */
 export function macrotask(): Promise<void> {
@@ -130,6 +127,8 @@ export class LoopEvent extends LoopHandle {
   constructor(onEvent: () => void) {
     const fd = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     super("Pipe", check(fd, "eventfd"), onEvent);
+    // Each read of an eventfd is an event for whoever would write to it.
+    forgetOutput(fd);
   }
 }
 
@@ -234,66 +233,4 @@ export class LoopSignal {
     this.#resolve = null;
     resolve?.(yes);
   }
-}
-
-const MAX_SEARCHED = 4096;
-/** So many numbers in a row that are not open end the search. */
-const MAX_GAP = 64;
-
-/** Read a small file whole, through libc: no permission to read is needed. */
-function readSmallFile(path: string): string {
-  const c = libc();
-  const fd = c.open(new TextEncoder().encode(`${path}\0`), O_CLOEXEC);
-  if (fd < 0) return "";
-  const chunk = new Uint8Array(4096);
-  let text = "";
-  for (let n; (n = c.read(fd, chunk, chunk.length)) > 0;) {
-    text += new TextDecoder().decode(chunk.subarray(0, n));
-  }
-  c.close(fd);
-  return text;
-}
-
-/**
- * Find the epoll descriptor in which this thread's loop waits: the one that
- * watches `watched`, which is known to be watched by it. Null if there is
- * none to be seen (no /proc, another system).
- */
-function findLoopEpoll(watched: number): number | null {
-  const target = new RegExp(`^tfd:\\s*${watched} `, "m");
-  let gap = 0;
-  for (let fd = 3; fd < MAX_SEARCHED && gap < MAX_GAP; fd++) {
-    const info = readSmallFile(`/proc/self/fdinfo/${fd}`);
-    if (info === "") {
-      gap++;
-      continue;
-    }
-    if (target.test(info)) return fd;
-    gap = 0;
-  }
-  return null;
-}
-
-let found: (() => boolean) | null | undefined;
-
-/**
- * A function that tells whether Deno's I/O driver has something to attend to,
- * for the price of one system call; null where that cannot be found out.
- *
- * @param watched A descriptor known to be watched by the loop.
- */
-export function watchLoopIo(watched: number): (() => boolean) | null {
-  // The thread's loop keeps its epoll descriptor for life.
-  if (found === undefined) found = makeIoPending(findLoopEpoll(watched));
-  return found;
-}
-
-function makeIoPending(epoll: number | null): (() => boolean) | null {
-  if (epoll === null) return null;
-  const pollfd = new Uint8Array(POLLFD_SIZE);
-  const view = new DataView(pollfd.buffer);
-  view.setInt32(0, epoll, true);
-  view.setInt16(4, POLLIN, true);
-  const { poll } = libc();
-  return () => poll(pollfd, 1, 0) > 0;
 }

@@ -17,8 +17,9 @@ import {
   fallbackParking,
   type ParkingChoice,
 } from "./choose_parking.ts";
-import { LoopSignal, macrotask, watchLoopIo } from "./deno_loop.ts";
+import { LoopSignal, macrotask } from "./deno_loop.ts";
 import { Fairness } from "./fairness.ts";
+import { driverPending } from "./loop_driver.ts";
 import type { Parking, ParkingName } from "./parking.ts";
 import type { Poller } from "./poller.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
@@ -101,7 +102,7 @@ export class Idle {
     this.#signal = makeLoopSignal();
     this.#fairness = new Fairness(
       this.#signal,
-      this.#signal === null ? null : watchLoopIo(this.#signal.fd),
+      this.#signal === null ? null : driverPending(this.#signal.fd),
     );
     try {
       this.#parking = chooseParking(poller, options.parking);

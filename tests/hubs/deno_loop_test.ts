@@ -2,7 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { libc } from "../../ffi/libc.ts";
-import { LoopSignal, macrotask } from "../../hubs/deno_loop.ts";
+import { LoopEvent, LoopSignal, macrotask } from "../../hubs/deno_loop.ts";
+import { driverPending } from "../../hubs/loop_driver.ts";
 import { connect } from "../../green/net.ts";
 import { getHub } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
@@ -48,4 +49,17 @@ Deno.test("LoopSignal.close() ends a wait and leaves no descriptor", async () =>
     await waiting;
     await macrotask();
   });
+});
+
+Deno.test("LoopEvent leaves nothing behind for Deno's driver", async () => {
+  const called = Promise.withResolvers<void>();
+  const event = new LoopEvent(called.resolve);
+  event.ref();
+  const pending = driverPending(event.fd)!;
+  const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  libc().write(event.fd, one, 8);
+  assertEquals(pending(), true);
+  await called.promise;
+  assertEquals(pending(), false);
+  event.close();
 });

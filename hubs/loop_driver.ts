@@ -1,0 +1,113 @@
+/**
+ * The I/O driver of Deno's loop, seen from outside: does it have anything to
+ * attend to?
+ *
+ * It waits in an epoll set of its own, and an epoll descriptor polls readable
+ * while it has events: one `poll(2)` tells whether anybody but us wants the
+ * thread. The trap it guards: the driver asks about every descriptor for input
+ * and output both, so what we do with our own may look like work for Deno.
+ *
+ * None of this is documented by Deno. Everything here therefore fails safe: an
+ * answer is null, or nothing is done.
+ *
+ * @module
+ */
+
+import {
+  EPOLL_CTL_MOD,
+  EPOLLOUT,
+  O_CLOEXEC,
+  POLLIN,
+} from "../ffi/constants.ts";
+import { epollEventLayout, POLLFD_SIZE } from "../ffi/layout.ts";
+import { libc } from "../ffi/libc.ts";
+
+const MAX_SEARCHED = 4096;
+/** So many numbers in a row that are not open end the search. */
+const MAX_GAP = 64;
+
+/** The driver's epoll descriptor: the thread's loop keeps it for life. */
+let driver: number | null | undefined;
+
+function driverThat(watches: number): number | null {
+  if (driver === undefined) driver = findDriver(watches);
+  return driver;
+}
+
+/**
+ * A function that tells whether Deno's I/O driver has something to attend to,
+ * for the price of one system call; null where that cannot be found out.
+ *
+ * @param watched A descriptor known to be watched by the loop.
+ */
+export function driverPending(watched: number): (() => boolean) | null {
+  const epoll = driverThat(watched);
+  if (epoll === null) return null;
+  const pollfd = new Uint8Array(POLLFD_SIZE);
+  const view = new DataView(pollfd.buffer);
+  view.setInt32(0, epoll, true);
+  view.setInt16(4, POLLIN, true);
+  const { poll } = libc();
+  return () => poll(pollfd, 1, 0) > 0;
+}
+
+/**
+ * Have the driver leave it alone that a descriptor of ours, which it watches,
+ * can be written to. Does nothing where the driver cannot be seen.
+ */
+export function forgetOutput(watched: number): void {
+  const epoll = driverThat(watched);
+  const entry = epoll === null ? null : entryIn(readInfo(epoll), watched);
+  if (epoll === null || entry === null) return;
+  const [events, data] = entry;
+  const layout = epollEventLayout();
+  const bytes = new Uint8Array(layout.size);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, events & ~EPOLLOUT, true);
+  view.setBigUint64(layout.data, data, true);
+  libc().epoll_ctl(epoll, EPOLL_CTL_MOD, watched, bytes);
+}
+
+/** The epoll descriptor that watches `watched`; null if none can be seen. */
+function findDriver(watched: number): number | null {
+  let gap = 0;
+  for (let fd = 3; fd < MAX_SEARCHED && gap < MAX_GAP; fd++) {
+    const info = readInfo(fd);
+    if (info === "") {
+      gap++;
+      continue;
+    }
+    if (entryIn(info, watched) !== null) return fd;
+    gap = 0;
+  }
+  return null;
+}
+
+/** What is asked of a descriptor, and what identifies the answer. */
+type Entry = [events: number, data: bigint];
+
+/** Look for a line such as `tfd:       23 events: 8000201d data: 7f12a3 ...`. */
+function entryIn(info: string, watched: number): Entry | null {
+  const line = new RegExp(
+    `^tfd:\\s*${watched} events:\\s*([0-9a-f]+) data:\\s*([0-9a-f]+)`,
+    "m",
+  );
+  const match = line.exec(info);
+  if (match === null) return null;
+  return [parseInt(match[1]!, 16), BigInt(`0x${match[2]}`)];
+}
+
+/** Read `/proc/self/fdinfo/<fd>` through libc: no permission to read is needed. */
+function readInfo(fd: number): string {
+  const c = libc();
+  const path = `/proc/self/fdinfo/${fd}\0`;
+  const file = c.open(new TextEncoder().encode(path), O_CLOEXEC);
+  if (file < 0) return "";
+  const chunk = new Uint8Array(4096);
+  let text = "";
+  for (let n; (n = c.read(file, chunk, chunk.length)) > 0;) {
+    text += new TextDecoder().decode(chunk.subarray(0, n));
+  }
+  c.close(file);
+  return text;
+}
