@@ -2,30 +2,36 @@
  * From "a byte arrives" to the code that waits for it running, on an idle hub.
  *
  * `deno run -A bench/parking/latency.ts [rounds]`: a second process writes the
- * time to a socket pair's far end every few milliseconds; alternating rounds of
- * trampoline (each way to park, with and without the brief wait) and of
- * `Deno.Conn.read`, medians in microseconds. Then `sleep(1)` from an idle hub.
+ * time every millisecond, in turns of 25 to a socket that a `trampoline` waits
+ * for and to one that a `Deno.Conn.read` waits for; medians in microseconds, for
+ * each way to park, with and without the brief wait. Then `sleep(1)` from an
+ * idle hub.
  */
 
 import { monotonic } from "../../ffi/clock.ts";
 import { libc } from "../../ffi/libc.ts";
 import * as epolls from "../../hubs/epolls.ts";
 import type { HubOptions } from "../../hubs/hub.ts";
-import { getHub, notifyClose, sleep, trampoline, useHub } from "../../mod.ts";
+import { listen, type Listener, type UnixConn } from "../../green/net.ts";
+import { getHub, sleep, trampoline, useHub } from "../../mod.ts";
 import { line, median, pause } from "./common.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 5);
-const BYTES = 1000;
+/** The two get so many messages in turn: both run code they have just run. */
+const BLOCK = 25;
+const BLOCKS = 20;
 
-/** Connects to a Unix socket and writes the time to it, again and again. */
+/** Connects to two Unix sockets and writes the time to them, in turns. */
 const WRITER = `
-import ctypes, os, socket, struct, sys, time
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-for i in range(int(sys.argv[2])):
-    time.sleep(0.001)
-    s.sendall(struct.pack("<d", time.clock_gettime(time.CLOCK_MONOTONIC) * 1000))
-s.close()
+import socket, struct, sys, time
+ends = [socket.socket(socket.AF_UNIX) for path in sys.argv[1:3]]
+for end, path in zip(ends, sys.argv[1:3]): end.connect(path)
+for i in range(int(sys.argv[3])):
+    for end in ends:
+        for j in range(int(sys.argv[4])):
+            time.sleep(0.001)
+            now = time.clock_gettime(time.CLOCK_MONOTONIC) * 1000
+            end.sendall(struct.pack("<d", now))
 `;
 
 const folder = await Deno.makeTempDir();
@@ -37,58 +43,55 @@ function note(what: string, late: number[]): void {
   results.set(what, all);
 }
 
-async function writer(path: string): Promise<Deno.ChildProcess> {
-  await Promise.resolve();
-  return new Deno.Command("/usr/bin/python3", {
-    args: ["-c", WRITER, path, String(BYTES)],
-  }).spawn();
+/** How old what was read is, ms. */
+function age(bytes: Uint8Array<ArrayBuffer>): number {
+  return monotonic() - new DataView(bytes.buffer).getFloat64(0, true);
 }
 
-async function denoRound(): Promise<void> {
-  const path = `${folder}/deno`;
-  const listener = Deno.listen({ transport: "unix", path });
-  const child = await writer(path);
-  const conn = await listener.accept();
-  const buffer = new Uint8Array(8);
+async function readByDeno(listener: Deno.Listener): Promise<number[]> {
+  using conn = await listener.accept();
+  const bytes = new Uint8Array(8);
   const late: number[] = [];
-  while (await conn.read(buffer) !== null) {
-    late.push(monotonic() - new DataView(buffer.buffer).getFloat64(0, true));
-  }
-  conn.close();
-  listener.close();
-  await Deno.remove(path).catch(() => {});
-  await child.status;
-  note("Deno.Conn.read", late);
+  while (await conn.read(bytes) !== null) late.push(age(bytes));
+  return late;
 }
 
-const { listen } = await import("../../green/net.ts");
-
-async function hubRound(name: string, options: HubOptions): Promise<void> {
-  class Hub extends epolls.Hub {
-    constructor() {
-      super(options);
-    }
-  }
-  useHub(Hub);
-  const path = `${folder}/hub`;
-  const listener = listen({ transport: "unix", path });
-  const child = await writer(path);
-  const conn = await listener.accept();
+async function readByHub(listener: Listener<UnixConn>): Promise<number[]> {
+  using conn = await listener.accept();
   const fd = conn.fileno();
-  const buffer = new Uint8Array(8);
+  const bytes = new Uint8Array(8);
   const late: number[] = [];
   for (;;) {
     await trampoline(fd, { read: true });
-    const n = libc().read(fd, buffer, 8);
-    if (n <= 0) break;
-    late.push(monotonic() - new DataView(buffer.buffer).getFloat64(0, true));
+    if (libc().read(fd, bytes, 8) <= 0) return late;
+    late.push(age(bytes));
   }
-  notifyClose(fd);
-  conn.close();
-  listener.close();
-  await Deno.remove(path).catch(() => {});
-  await child.status;
-  note(name, late);
+}
+
+async function round(name: string, options: HubOptions): Promise<void> {
+  useHub(
+    class extends epolls.Hub {
+      constructor() {
+        super(options);
+      }
+    },
+  );
+  const paths = [`${folder}/hub`, `${folder}/deno`] as const;
+  {
+    using green = listen({ transport: "unix", path: paths[0] });
+    using deno = Deno.listen({ transport: "unix", path: paths[1] });
+    const child = new Deno.Command("/usr/bin/python3", {
+      args: ["-c", WRITER, ...paths, String(BLOCKS), String(BLOCK)],
+    }).spawn();
+    const [byHub, byDeno] = await Promise.all([
+      readByHub(green),
+      readByDeno(deno),
+    ]);
+    await child.status;
+    note(`trampoline, ${name}`, byHub);
+    note(`Deno.Conn.read beside it, ${name}`, byDeno);
+  }
+  for (const path of paths) await Deno.remove(path).catch(() => {});
 
   const slept: number[] = [];
   for (let i = 0; i < 100; i++) {
@@ -101,11 +104,10 @@ async function hubRound(name: string, options: HubOptions): Promise<void> {
   await getHub().close();
 }
 
-for (let round = 0; round < ROUNDS; round++) {
-  await denoRound();
-  await hubRound("trampoline, aio", { parking: "aio", briefWait: 0 });
-  await hubRound("trampoline, aio, brief wait", { parking: "aio" });
-  await hubRound("trampoline, thread", { parking: "thread", briefWait: 0 });
+for (let i = 0; i < ROUNDS; i++) {
+  await round("aio", { parking: "aio", briefWait: 0 });
+  await round("aio, brief wait", { parking: "aio" });
+  await round("thread", { parking: "thread", briefWait: 0 });
 }
 await Deno.remove(folder, { recursive: true });
 for (const [what, medians] of results) line(what, median(medians), "µs");
