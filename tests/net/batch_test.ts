@@ -70,6 +70,27 @@ async function meddle(
   return seen;
 }
 
+test("readers of one sweep go on in the kernel's order", async () => {
+  const pairs: [TcpConn, TcpConn][] = [];
+  for (let i = 0; i < 40; i++) pairs.push(await tcpPair());
+  const seen: number[] = [];
+  const gts = pairs.map(([, conn], i) =>
+    spawn(async () => {
+      await conn.read(new Uint8Array(8));
+      seen.push(i);
+    })
+  );
+  await sleep(0);
+  await sleep(0);
+  for (const [client] of pairs) void client.write(ONE);
+  for (const gt of gts) await gt.wait();
+  for (const conn of pairs.flat()) conn.close();
+  const all = pairs.map((_, i) => i);
+  // For epoll that is the order in which the data came; poll(2) has its own.
+  if (getHub().name === "epolls") assertEquals(seen, all);
+  else assertEquals(seen.toSorted((a, b) => a - b), all);
+});
+
 test("a reader whose data was received gets it, though its socket is closed meanwhile", async () => {
   const seen = await meddle((other, conns) => conns[other]!.close());
   assertEquals(seen, [3, [...ONE], "IOClosed"]);
