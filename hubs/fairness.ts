@@ -20,9 +20,9 @@ const SLICE = 0.055;
 /**
  * After Deno's I/O has had the thread for some time, MAINLOOP works this many
  * times as long before it looks again: of a thread that both want it keeps
- * three fifths, ...
+ * a little more than three fifths, ...
  */
-const SHARE = 1.5;
+const SHARE = 1.75;
 /** ... but never makes Deno's sockets wait longer than this, ms, ... */
 const LONGEST_SLICE = 0.5;
 /** ... and what it worked beyond that for want of I/O counts, up to this, ms. */
@@ -32,7 +32,7 @@ const BLIND_SLICE = 0.15;
 /** Deno's timers get a turn at least this often, ms. */
 const TURN = 1;
 /** Turns after its driver was looked at: a fetch wants them to go on. */
-const AFTER = 4;
+const AFTER = 3;
 /** So long after that every slice ends with another turn, ms. */
 const ACTIVE = 1;
 /** Without a signal: turns after which the driver has been looked at. */
