@@ -57,7 +57,7 @@ export function driverPending(watched: number): (() => boolean) | null {
  */
 export function forgetOutput(watched: number): void {
   const epoll = driverThat(watched);
-  const entry = epoll === null ? null : entryIn(readInfo(epoll), watched);
+  const entry = epoll === null ? null : entryOf(epoll, watched);
   if (epoll === null || entry === null) return;
   const [events, data] = entry;
   const layout = epollEventLayout();
@@ -73,27 +73,39 @@ function findDriver(watched: number): number | null {
   let gap = 0;
   for (let fd = 3; fd < MAX_SEARCHED && gap < MAX_GAP; fd++) {
     const info = readInfo(fd);
-    if (info === "") {
-      gap++;
-      continue;
-    }
     if (entryIn(info, watched) !== null) return fd;
-    gap = 0;
+    gap = info === "" ? gap + 1 : 0;
   }
   return null;
 }
 
-/** What is asked of a descriptor, and what identifies the answer. */
-type Entry = [events: number, data: bigint];
+/** What an epoll set asks of a descriptor, and what identifies the answer. */
+type Entry = readonly [events: number, data: bigint];
 
-/** Look for a line such as `tfd:       23 events: 8000201d data: 7f12a3 ...`. */
+/** The entry of a descriptor in an epoll set; null if it has none. */
+export function entryOf(epoll: number, watched: number): Entry | null {
+  return entryIn(readInfo(epoll), watched);
+}
+
+/**
+ * Look for a line such as
+ * `tfd:       23 events: 8000201d data: 7f12a3  pos:0 ino:119345a sdev:9`.
+ * A set may still have the number for something that was closed under it and
+ * has a duplicate elsewhere. So what the number names must be the same, and
+ * there must be no doubt: the data is an address in Deno.
+ */
 function entryIn(info: string, watched: number): Entry | null {
-  const line = new RegExp(
-    `^tfd:\\s*${watched} events:\\s*([0-9a-f]+) data:\\s*([0-9a-f]+)`,
-    "m",
+  const lines = new RegExp(
+    `^tfd:\\s*${watched} events:\\s*([0-9a-f]+) data:\\s*([0-9a-f]+)(.*)$`,
+    "gm",
   );
-  const match = line.exec(info);
-  if (match === null) return null;
+  const [match, second] = info.matchAll(lines);
+  if (match === undefined || second !== undefined) return null;
+  const inode = /^ino:\s*(\d+)/m.exec(readInfo(watched))?.[1];
+  const there = / ino:([0-9a-f]+)/.exec(match[3]!)?.[1];
+  if (inode !== undefined && there !== undefined) {
+    if (Number(inode) !== parseInt(there, 16)) return null;
+  }
   return [parseInt(match[1]!, 16), BigInt(`0x${match[2]}`)];
 }
 

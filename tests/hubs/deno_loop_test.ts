@@ -1,9 +1,12 @@
 /** What MAINLOOP relies on in the loop it shares its thread with. */
 
 import { assertEquals } from "@std/assert";
+import * as constants from "../../ffi/constants.ts";
+import { epollEventLayout } from "../../ffi/layout.ts";
 import { libc } from "../../ffi/libc.ts";
+import { openSocketPair } from "../../ffi/socket.ts";
 import { LoopEvent, LoopSignal, macrotask } from "../../hubs/deno_loop.ts";
-import { driverPending } from "../../hubs/loop_driver.ts";
+import { driverPending, entryOf } from "../../hubs/loop_driver.ts";
 import { connect } from "../../green/net.ts";
 import { getHub } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
@@ -62,4 +65,21 @@ Deno.test("LoopEvent leaves nothing behind for Deno's driver", async () => {
   await called.promise;
   assertEquals(pending(), false);
   event.close();
+});
+
+Deno.test("entryOf() is not misled by a number that names something else", () => {
+  const c = libc();
+  const { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLIN } = constants;
+  const set = c.epoll_create1(EPOLL_CLOEXEC);
+  const fd = c.eventfd(0, 0);
+  const event = new Uint8Array(epollEventLayout().size);
+  new DataView(event.buffer).setUint32(0, EPOLLIN, true);
+  c.epoll_ctl(set, EPOLL_CTL_ADD, fd, event);
+  assertEquals(entryOf(set, fd)?.[0]! & EPOLLIN, EPOLLIN);
+  // The set keeps what is closed while a duplicate is open, by its old number.
+  const copy = c.dup2(fd, 900);
+  const [a, b] = openSocketPair();
+  c.dup2(a, fd);
+  assertEquals(entryOf(set, fd), null);
+  for (const one of [set, fd, copy, a, b]) c.close(one);
 });
