@@ -14,7 +14,7 @@ const FOLDER = new URL("../parking/", import.meta.url).pathname;
 
 /** Programs, and their arguments: in full, and for a short run. */
 const PROGRAMS: readonly [name: string, full: string[], quick: string[]][] = [
-  ["fairness", ["2"], ["1"]],
+  ["fairness", ["20"], ["2"]],
   ["idle", [], []],
   ["latency", ["2"], ["1"]],
   ["timers", [], []],
