@@ -19,7 +19,9 @@ import { line, median, pause } from "./common.ts";
 const ROUNDS = Number(Deno.args[0] ?? 5);
 /** The two get so many messages in turn: both run code they have just run. */
 const BLOCK = 25;
-const BLOCKS = 20;
+const BLOCKS = 60;
+/** Of each, so many at first run code that has not been compiled yet. */
+const WARM_UP = 300;
 
 /** Connects to two Unix sockets and writes the time to them, in turns. */
 const WRITER = `
@@ -88,8 +90,8 @@ async function round(name: string, options: HubOptions): Promise<void> {
       readByDeno(deno),
     ]);
     await child.status;
-    note(`trampoline, ${name}`, byHub);
-    note(`Deno.Conn.read beside it, ${name}`, byDeno);
+    note(`trampoline, ${name}`, byHub.slice(WARM_UP));
+    note(`Deno.Conn.read beside it, ${name}`, byDeno.slice(WARM_UP));
   }
   for (const path of paths) await Deno.remove(path).catch(() => {});
 
