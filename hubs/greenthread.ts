@@ -15,6 +15,7 @@ import { reportError } from "./report.ts";
 import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
 import { Suspension, type SuspensionOwner } from "./suspension.ts";
 import { currentHub, thread } from "./thread.ts";
+import { ignore, noteThrown, refused } from "./thrown.ts";
 
 const context = makeContext<GreenThread>();
 
@@ -136,9 +137,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
    */
   wait(): Promise<T> {
     if (this.#state === DEAD) {
-      return this.#failed
-        ? Promise.reject(this.#value)
-        : Promise.resolve(this.#value as T);
+      if (!this.#failed) return Promise.resolve(this.#value as T);
+      const failed = Promise.reject(this.#value);
+      this.#handOut(failed);
+      return failed;
     }
     if (getCurrent() === this as GreenThread) {
       return Promise.reject(
@@ -149,7 +151,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     try {
       suspension = suspend(currentHub(), this);
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
     (this.#waiters ??= []).push(suspension);
     return suspension.promise as Promise<T>;
@@ -335,8 +337,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     thread.hub?.waits(this as GreenThread);
     if (waiters !== null && waiters.length > 0) {
       for (const waiter of waiters) {
-        if (failed) waiter.scheduleError(value);
-        else waiter.schedule(value);
+        if (failed) {
+          this.#handOut(waiter.promise);
+          waiter.scheduleError(value);
+        } else waiter.schedule(value);
       }
     } else if (failed && !this.#expected && !isExit(value)) {
       reportError(`Uncaught error in ${this}`, value);
@@ -389,6 +393,12 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     this.#kept = rest.length > 0 ? rest : null;
   }
 
+  /** Its error goes out by `promise`, which may be awaited later, or never. */
+  #handOut(promise: Promise<unknown>): void {
+    noteThrown(this.#value);
+    promise.catch(ignore);
+  }
+
   #runLinks(): void {
     // Links added by a link run in this same loop, not deeper.
     if (this.#linking) return;
@@ -413,8 +423,6 @@ let takenGate: (gt: GreenThread) => void;
 function takeGate(resolve: (gt: GreenThread) => void): void {
   takenGate = resolve;
 }
-
-function ignore(): void {}
 
 /** Anything can be thrown, even what throws when it is looked at. */
 function isExit(value: unknown): boolean {

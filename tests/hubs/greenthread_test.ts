@@ -536,3 +536,23 @@ hubTest(
     rig.assertIdle();
   },
 );
+
+hubTest(
+  "GreenThread.wait() awaited after the failure is no unhandled rejection",
+  async () => {
+    const boom = new Error("boom");
+    const slow = spawn(() => sleep(1));
+    const gt = spawn(async () => {
+      await sleep();
+      throw boom;
+    });
+    const later = gt.wait();
+    await slow.wait();
+    // A turn of Deno's loop in between: it would have ended the process.
+    await macrotask();
+    assertStrictEquals(await failure(later), boom);
+    const again = gt.wait();
+    await macrotask();
+    assertStrictEquals(await failure(again), boom);
+  },
+);
