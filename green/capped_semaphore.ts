@@ -8,6 +8,7 @@
  * @module
  */
 
+import { refused } from "../hubs/thrown.ts";
 import { checkCount, endWithFalse } from "./semaphore.ts";
 import { type BlockOptions, checkWait, Waiters } from "./waiters.ts";
 
@@ -98,7 +99,7 @@ export class CappedSemaphore {
       const { suspension } = this.#acquirers.wait(options, undefined);
       return suspension.promise as Promise<boolean>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -129,7 +130,7 @@ export class CappedSemaphore {
       const { suspension } = this.#releasers.wait(options, undefined);
       return suspension.promise as Promise<boolean>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 

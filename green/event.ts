@@ -9,6 +9,7 @@
  */
 
 import { HubError } from "../hubs/errors.ts";
+import { refused } from "../hubs/thrown.ts";
 import { checkedError, type ErrorSource, makeError } from "../hubs/timeout.ts";
 import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
 
@@ -93,7 +94,7 @@ export class GreenEvent<T = unknown> {
       const { suspension } = this.#waiters.wait(options, undefined);
       return suspension.promise as Promise<T>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 

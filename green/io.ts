@@ -16,6 +16,7 @@ import { EAGAIN, EINTR } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errors.ts";
 import { errno, libc } from "../ffi/libc.ts";
 import { getHub } from "../hubs/registry.ts";
+import { outer } from "../hubs/thrown.ts";
 import { Timeout } from "../hubs/timeout.ts";
 import {
   type HasFileno,
@@ -115,7 +116,15 @@ export function tryIO(call: SystemCall, syscall: string): number | null {
  * libc.close();
  * ```
  */
-export async function asyncIO(
+export function asyncIO(
+  target: number | HasFileno,
+  options: IOOptions,
+  call: SystemCall,
+): Promise<number> {
+  return outer(keepTrying(target, options, call));
+}
+
+async function keepTrying(
   target: number | HasFileno,
   options: IOOptions,
   call: SystemCall,

@@ -16,6 +16,7 @@
 import { suspend } from "../hubs/greenthread.ts";
 import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";
 import { currentHub } from "../hubs/thread.ts";
+import { refused } from "../hubs/thrown.ts";
 import { QueueEmpty, QueueFull } from "./errors.ts";
 import { HandOver } from "./hand_over.ts";
 import { FifoStore, type Store } from "./stores.ts";
@@ -150,7 +151,7 @@ export class LightQueue<T = unknown> {
       const { suspension } = this.#putters.wait(options, item);
       return suspension.promise as Promise<void>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -182,7 +183,7 @@ export class LightQueue<T = unknown> {
       if (!block) throw new QueueEmpty();
       return this.#handOver.wait(options);
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { outer } from "../hubs/thrown.ts";
 import type { PoolMap } from "./pool_map.ts";
 import { InOrder, resultOf } from "./in_order.ts";
 import type { AnyIterable } from "./inputs.ts";
@@ -82,9 +83,16 @@ export class GreenPile<R = any> implements AsyncIterableIterator<R> {
    *
    * @throws As `GreenPool.spawn`; nothing is kept then.
    */
-  async spawn<A extends unknown[]>(
+  spawn<A extends unknown[]>(
     fn: (...args: A) => R | PromiseLike<R>,
     ...args: A
+  ): Promise<void> {
+    return outer(this.#spawn(fn, args));
+  }
+
+  async #spawn<A extends unknown[]>(
+    fn: (...args: A) => R | PromiseLike<R>,
+    args: A,
   ): Promise<void> {
     const place = this.#results.reserve();
     try {
@@ -139,7 +147,11 @@ export class GreenPile<R = any> implements AsyncIterableIterator<R> {
    *
    * @throws Whatever that call threw.
    */
-  async next(): Promise<IteratorResult<R, undefined>> {
+  next(): Promise<IteratorResult<R, undefined>> {
+    return outer(this.#next());
+  }
+
+  async #next(): Promise<IteratorResult<R, undefined>> {
     return resultOf<R>(await this.#results.next());
   }
 

@@ -19,6 +19,7 @@ import {
   GreenThread,
 } from "../hubs/greenthread.ts";
 import { currentHub } from "../hubs/thread.ts";
+import { outer, refused } from "../hubs/thrown.ts";
 import { type AnyIterable, Inputs, type Items } from "./inputs.ts";
 import { PoolMap } from "./pool_map.ts";
 import { checkCount, Semaphore } from "./semaphore.ts";
@@ -120,7 +121,7 @@ export class GreenPool {
     fn: (...args: A) => unknown,
     ...args: A
   ): Promise<void> {
-    return this.#spawn(fn as AnyFunction, args, false).then(nothing);
+    return outer(this.#spawn(fn as AnyFunction, args, false).then(nothing));
   }
 
   /**
@@ -197,7 +198,7 @@ export class GreenPool {
       const { suspension } = this.#idlers.wait(options, undefined);
       return suspension.promise as Promise<void>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -232,12 +233,12 @@ export class GreenPool {
         return Promise.resolve(this.#start<T>(fn, args));
       }
       if (this.#members.has(getCurrent())) {
-        return this.#lend<T>(fn, args, wanted);
+        return outer(this.#lend<T>(fn, args, wanted));
       }
-      return this.#spawners.wait(undefined, undefined).suspension.promise
-        .then(() => this.#start<T>(fn, args));
+      const { suspension } = this.#spawners.wait(undefined, undefined);
+      return outer(suspension.promise.then(() => this.#start<T>(fn, args)));
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 

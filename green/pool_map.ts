@@ -12,6 +12,7 @@ import { GreenletExit } from "../hubs/errors.ts";
 import { GreenThread } from "../hubs/greenthread.ts";
 import { sleep } from "../hubs/spawn.ts";
 import { currentHub } from "../hubs/thread.ts";
+import { outer } from "../hubs/thrown.ts";
 import { InOrder, resultOf } from "./in_order.ts";
 import type { Inputs } from "./inputs.ts";
 import { inMainloop, Waiters } from "./waiters.ts";
@@ -56,7 +57,11 @@ export class PoolMap<R> implements AsyncIterableIterator<R>, AsyncDisposable {
    * @throws Whatever that call, or the inputs, threw.
    * @throws {HubError} From MAINLOOP, if it would have to wait.
    */
-  async next(): Promise<IteratorResult<R, undefined>> {
+  next(): Promise<IteratorResult<R, undefined>> {
+    return outer(this.#next());
+  }
+
+  async #next(): Promise<IteratorResult<R, undefined>> {
     const place = await this.#results.next();
     if (this.#room.size > 0) this.#room.grant(undefined);
     return resultOf<R>(place);
@@ -68,7 +73,11 @@ export class PoolMap<R> implements AsyncIterableIterator<R>, AsyncDisposable {
    *
    * @throws Whatever closing an input throws.
    */
-  async return(): Promise<IteratorResult<R, undefined>> {
+  return(): Promise<IteratorResult<R, undefined>> {
+    return outer(this.#return());
+  }
+
+  async #return(): Promise<IteratorResult<R, undefined>> {
     const first = !this.#stopped;
     this.#stopped = true;
     const working = this.#results.abort();
@@ -88,8 +97,8 @@ export class PoolMap<R> implements AsyncIterableIterator<R>, AsyncDisposable {
   }
 
   /** As {@linkcode PoolMap.return}. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
+  [Symbol.asyncDispose](): Promise<void> {
+    return outer(this.#return().then(nothing));
   }
 
   async #produce(): Promise<void> {
@@ -123,3 +132,5 @@ export class PoolMap<R> implements AsyncIterableIterator<R>, AsyncDisposable {
     }
   }
 }
+
+function nothing(): void {}

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { refused } from "../hubs/thrown.ts";
 import { LightQueue } from "./light_queue.ts";
 import { type Comparator, HeapStore, LifoStore, type Store } from "./stores.ts";
 import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
@@ -64,7 +65,7 @@ export class Queue<T = unknown> extends LightQueue<T> {
       const { suspension } = this.#joiners.wait(options, undefined);
       return suspension.promise as Promise<void>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 

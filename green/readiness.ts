@@ -18,6 +18,7 @@ import { type Interest, READ, WRITE } from "../hubs/poller.ts";
 import { getHub } from "../hubs/registry.ts";
 import type { Cancellable } from "../hubs/scheduler.ts";
 import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";
+import { outer, refused } from "../hubs/thrown.ts";
 import { makeError, Timeout } from "../hubs/timeout.ts";
 import { checkWait, type HasFileno } from "../hubs/trampoline.ts";
 
@@ -197,7 +198,7 @@ export function waitReady(
   try {
     return prepare(target, options).start();
   } catch (error) {
-    return Promise.reject(error);
+    return refused(error);
   }
 }
 
@@ -269,7 +270,11 @@ class ReadinessIterator implements AsyncIterableIterator<Readiness, void> {
     return this;
   }
 
-  async next(): Promise<IteratorResult<Readiness, void>> {
+  next(): Promise<IteratorResult<Readiness, void>> {
+    return outer(this.#next());
+  }
+
+  async #next(): Promise<IteratorResult<Readiness, void>> {
     if (this.#done || closed(this.#target)) return this.return();
     let wait: ReadyWait | null = null;
     try {

@@ -10,6 +10,7 @@
  */
 
 import type { Suspension } from "../hubs/suspension.ts";
+import { outer, refused } from "../hubs/thrown.ts";
 import { Timeout } from "../hubs/timeout.ts";
 import {
   type BlockOptions,
@@ -120,7 +121,7 @@ export class Semaphore {
       const { suspension } = this.#waiters.wait(options, undefined);
       return suspension.promise as Promise<boolean>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -137,7 +138,11 @@ export class Semaphore {
    * @throws As {@linkcode Semaphore.acquire}; and
    * @throws {Timeout} If the time is over.
    */
-  async permit(options?: WaitOptions): Promise<Permit> {
+  permit(options?: WaitOptions): Promise<Permit> {
+    return outer(this.#permit(options));
+  }
+
+  async #permit(options: WaitOptions | undefined): Promise<Permit> {
     const got = await this.acquire(options);
     if (!got) throw Timeout.expired(options?.timeout ?? null);
     return new Permit(() => this.release());

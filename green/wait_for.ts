@@ -8,6 +8,7 @@
  * @module
  */
 
+import { ignore, refused } from "../hubs/thrown.ts";
 import {
   checkWait,
   type Waiter,
@@ -20,8 +21,6 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof value === "function") &&
     typeof (value as PromiseLike<unknown>).then === "function";
 }
-
-function ignore(): void {}
 
 /** Wait for one promise; a list of one. */
 function follow(
@@ -83,6 +82,6 @@ export function waitFor<T>(
     return follow(Promise.resolve(promise), options) as Promise<T>;
   } catch (error) {
     if (thenable) Promise.resolve(promise).catch(ignore);
-    return Promise.reject(error);
+    return refused(error);
   }
 }

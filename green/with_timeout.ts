@@ -8,6 +8,7 @@
  * @module
  */
 
+import { outer } from "../hubs/thrown.ts";
 import {
   checkedError,
   type ErrorSource,
@@ -46,10 +47,18 @@ export interface WithTimeoutOptions<U> {
  * if (result !== "too late") throw new Error("in time?");
  * ```
  */
-export async function withTimeout<T, U = never>(
+export function withTimeout<T, U = never>(
   ms: number | null | undefined,
   fn: () => T | PromiseLike<T>,
   options: WithTimeoutOptions<U> = {},
+): Promise<T | U> {
+  return outer(limit(ms, fn, options));
+}
+
+async function limit<T, U>(
+  ms: number | null | undefined,
+  fn: () => T | PromiseLike<T>,
+  options: WithTimeoutOptions<U>,
 ): Promise<T | U> {
   if (typeof fn !== "function") {
     throw new TypeError(`Cannot limit: fn is no function: ${typeof fn}`);

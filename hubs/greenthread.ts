@@ -233,6 +233,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       this.end(true, error);
       return;
     }
+    noteThrown(error);
     if (this.#first === null) {
       (this.#kept ??= []).push({ error });
       return;

@@ -17,6 +17,7 @@ import { getHub } from "./registry.ts";
 import type { Cancellable } from "./scheduler.ts";
 import type { SuspensionOwner } from "./suspension.ts";
 import { currentHub } from "./thread.ts";
+import { refused } from "./thrown.ts";
 
 function make<T>(fn: unknown, args: readonly unknown[]): GreenThread<T> {
   if (typeof fn !== "function") {
@@ -133,7 +134,7 @@ export function sleep(ms = 0): Promise<void> {
     suspension.schedule();
     return suspension.promise as Promise<void>;
   } catch (error) {
-    return Promise.reject(error);
+    return refused(error);
   }
 }
 

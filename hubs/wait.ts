@@ -24,6 +24,7 @@ import { getHub } from "./registry.ts";
 import type { Cancellable } from "./scheduler.ts";
 import type { Suspension, SuspensionOwner } from "./suspension.ts";
 import { thread } from "./thread.ts";
+import { refused } from "./thrown.ts";
 import { Timeout } from "./timeout.ts";
 
 /** Calls that may succeed without a wait before one must go by the hub. */
@@ -48,7 +49,7 @@ export function yielded<T>(value: T): Promise<T> {
     suspension.schedule(value);
     return suspension.promise as Promise<T>;
   } catch (error) {
-    return Promise.reject(error);
+    return refused(error);
   }
 }
 
