@@ -250,10 +250,13 @@ export class Limit {
     }
   }
 
-  /** Wait for an ordinary promise under the limit; kill breaks it off too. */
-  promise<T>(promise: Promise<T>): Promise<T> {
+  /**
+   * Wait for an ordinary promise under the limit; kill breaks it off too. It is
+   * begun only if it can be waited for: nobody would hold it otherwise.
+   */
+  promise<T>(begin: () => Promise<T>): Promise<T> {
     const suspension = suspend(this.#hub, null);
-    promise.then(
+    begin().then(
       (value) => suspension.schedule(value),
       (error) => suspension.scheduleError(error),
     );

@@ -32,6 +32,7 @@ import {
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
 import { WRITE } from "../../hubs/poller.ts";
+import { outer } from "../../hubs/thrown.ts";
 import { assertMayWait, Limit, OwnedWait } from "../../hubs/wait.ts";
 import { tcpAddr, TcpConn, UnixConn } from "./conn.ts";
 import { adopt, checkedTimeout, giveBack } from "./descriptor.ts";
@@ -106,7 +107,7 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
   const numeric = numericAddress(host, port);
   const addresses = numeric !== null
     ? [numeric]
-    : await limit.promise(lookUp({ host, port }));
+    : await limit.promise(() => lookUp({ host, port }));
   let failure: unknown = new SystemError(
     ERRNO.EADDRNOTAVAIL!,
     "connect",
@@ -174,7 +175,13 @@ function checkSignal(signal: unknown): void {
 export function connect(options: ConnectOptions): Promise<TcpConn>;
 /** Connect over a Unix socket. */
 export function connect(options: UnixConnectOptions): Promise<UnixConn>;
-export async function connect(
+export function connect(
+  options: ConnectOptions | UnixConnectOptions,
+): Promise<TcpConn | UnixConn> {
+  return outer(connectBy(options));
+}
+
+async function connectBy(
   options: ConnectOptions | UnixConnectOptions,
 ): Promise<TcpConn | UnixConn> {
   assertMayWait("connect");

@@ -23,6 +23,7 @@ import { peer, peerSize, receiveFrom, transmitTo } from "../../ffi/socket.ts";
 import { AF_UNIX } from "../../ffi/socket_constants.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ, WRITE } from "../../hubs/poller.ts";
+import { outer, outerSteps, refused } from "../../hubs/thrown.ts";
 import { impatient, Limit, OwnedWait, yielded } from "../../hubs/wait.ts";
 import {
   checkBytes,
@@ -144,7 +145,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
       this.#receiving = wait;
       return promise as Promise<Datagram>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -183,7 +184,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
       if (n === undefined) return this.#later(p, addr, to);
       return impatient() ? yielded(n) : Promise.resolve(n);
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -217,7 +218,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
       if (this.#sending === settled) this.#sending = null;
     });
     this.#sending = settled;
-    return sending;
+    return outer(sending);
   }
 
   async #send(
@@ -227,9 +228,11 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     to: RawAddress | null,
   ): Promise<number> {
     using limit = new Limit(this.#writeTimeout);
-    if (before !== null) await limit.promise(before);
+    if (before !== null) await limit.promise(() => before);
     if (to === null) {
-      const found = await limit.promise(lookUp({ host, port, datagram: true }));
+      const found = await limit.promise(() =>
+        lookUp({ host, port, datagram: true })
+      );
       to = found.find((raw) => familyOf(raw) === this.#family) ?? found[0]!;
     }
     const target = to;
@@ -263,7 +266,11 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   }
 
   /** The datagrams, one after the other, until it is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Datagram, undefined, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<Datagram, undefined, void> {
+    return outerSteps(this.#each());
+  }
+
+  async *#each(): AsyncGenerator<Datagram, undefined, void> {
     while (this.#fd >= 0) {
       let datagram;
       try {

@@ -12,6 +12,7 @@ import { SystemError } from "../../ffi/errors.ts";
 import { acceptSocket, peer, peerSize, removePath } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ } from "../../hubs/poller.ts";
+import { outerSteps, refused } from "../../hubs/thrown.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn, TcpConn, UnixConn } from "./conn.ts";
 import { adopt, closedError, giveBack } from "./descriptor.ts";
@@ -95,7 +96,7 @@ export class Listener<
       this.#waiter = waiter;
       return promise as Promise<T>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -142,7 +143,11 @@ export class Listener<
   }
 
   /** The connections, one after the other, until it is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, undefined, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<T, undefined, void> {
+    return outerSteps(this.#each());
+  }
+
+  async *#each(): AsyncGenerator<T, undefined, void> {
     while (this.#fd >= 0) {
       let conn;
       try {

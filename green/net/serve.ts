@@ -16,6 +16,7 @@ import { reportError } from "../../hubs/report.ts";
 import type { Cancellable } from "../../hubs/scheduler.ts";
 import type { Suspension } from "../../hubs/suspension.ts";
 import { currentHub } from "../../hubs/thread.ts";
+import { outer } from "../../hubs/thrown.ts";
 import { assertMayWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn } from "./conn.ts";
 import type { Listener } from "./listener.ts";
@@ -240,10 +241,18 @@ function report(error: unknown, conn: StreamConn): void {
  * await server.wait();
  * ```
  */
-export async function serve<T extends StreamConn, A extends StreamAddr>(
+export function serve<T extends StreamConn, A extends StreamAddr>(
   listener: Listener<T, A>,
   handler: Handler<T>,
   options: ServeOptions<T> = {},
+): Promise<void> {
+  return outer(serveOn(listener, handler, options));
+}
+
+async function serveOn<T extends StreamConn, A extends StreamAddr>(
+  listener: Listener<T, A>,
+  handler: Handler<T>,
+  options: ServeOptions<T>,
 ): Promise<void> {
   assertMayWait("serve");
   if (typeof listener?.whenClosed !== "function") {
