@@ -515,25 +515,34 @@ export function killGreenThread(
   error: unknown,
 ): Promise<void> {
   if (gt.dead) return Promise.resolve();
-  const hub = currentHub();
   if (gt.isMainloop) {
     return Promise.reject(
       new HubError("Cannot kill MAINLOOP: use hub.abort()"),
     );
   }
   const current = getCurrent();
-  if (current === gt) {
-    if (gt.waiting) gt.throw(error);
-    return Promise.reject(error);
-  }
-  const { started } = gt;
-  gt.throw(error);
-  if (!started || current.isMainloop) return Promise.resolve();
+  // What waits does not run: then it is an event handler it has set up.
+  if (current === gt && !gt.waiting) return Promise.reject(error);
   try {
-    const suspension = suspend(hub, null);
+    const { started } = gt;
+    gt.throw(error);
+    if (!started) return Promise.resolve();
+    if (current === gt || current.isMainloop) return nextPass();
+    const suspension = suspend(currentHub(), null);
     suspension.schedule();
     return suspension.promise as Promise<void>;
-  } catch (kept) {
-    return Promise.reject(kept);
+  } catch (failure) {
+    return refused(failure);
   }
+}
+
+/** Until the next pass, for those who may not wait: nobody is suspended. */
+function nextPass(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const discard = (): boolean => {
+    resolve();
+    return true;
+  };
+  currentHub().enqueue({ fire: resolve, discard });
+  return promise;
 }

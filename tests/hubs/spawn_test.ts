@@ -8,10 +8,11 @@ import {
   assertThrows,
 } from "@std/assert";
 import {
+  BaseHub,
   getCurrent,
   getHub,
   GreenletExit,
-  type GreenThread,
+  GreenThread,
   HubError,
   kill,
   sleep,
@@ -20,6 +21,7 @@ import {
   spawnAfterLocal,
   spawnN,
   trampoline,
+  useHub,
 } from "../../mod.ts";
 import { failure, never } from "../../hubs/conformance/rig.ts";
 import { hubTest } from "./hub_test_case.ts";
@@ -297,6 +299,85 @@ hubTest("kill() from MAINLOOP throws directly", async () => {
   await killed.promise;
   await sleep();
   assertEquals(victim.dead, true);
+});
+
+hubTest(
+  "kill() from a callback of MAINLOOP resolves once the victim has unwound",
+  async () => {
+    const victim = spawn(async () => {
+      try {
+        await sleep(60_000);
+      } finally {
+        for (let i = 0; i < 5; i++) await null;
+      }
+    });
+    await sleep();
+    const dead = Promise.withResolvers<boolean>();
+    getHub().scheduleCallGlobal(0, async () => {
+      await kill(victim);
+      dead.resolve(victim.dead);
+    });
+    assertEquals(await dead.promise, true);
+  },
+);
+
+hubTest(
+  "kill() from a callback of MAINLOOP resolves if the hub stops first",
+  async () => {
+    const victim = spawn(() => sleep(60_000));
+    await sleep();
+    const killed = Promise.withResolvers<void>();
+    getHub().scheduleCallGlobal(0, () => {
+      getHub().abort();
+      killed.resolve(kill(victim));
+    });
+    await killed.promise;
+    assertEquals(victim.dead, true);
+  },
+);
+
+hubTest(
+  "kill() from an event handler of the victim's own interrupts it",
+  async () => {
+    const killed = Promise.withResolvers<boolean>();
+    const victim = spawn(async () => {
+      const me = getCurrent();
+      setTimeout(async () => {
+        assertStrictEquals(getCurrent(), me);
+        await kill(me);
+        killed.resolve(me.dead);
+      }, 0);
+      await sleep(60_000);
+    });
+    assertInstanceOf(await failure(victim.wait()), GreenletExit);
+    assertEquals(await killed.promise, true);
+  },
+);
+
+hubTest("kill() where no hub can be made kills all the same", async () => {
+  const victim = spawn(() => sleep(60_000));
+  await sleep();
+  const boom = new Error("boom");
+  const broken = (): never => {
+    throw boom;
+  };
+  useHub(
+    class extends BaseHub {
+      constructor() {
+        super(broken());
+      }
+    },
+  );
+  try {
+    const other = new GreenThread(() => sleep(60_000));
+    await kill(other);
+    assertEquals(other.dead, true);
+    assertStrictEquals(await failure(kill(victim)), boom);
+    assertInstanceOf(await failure(kill(getCurrent())), GreenletExit);
+  } finally {
+    useHub(null);
+  }
+  assertInstanceOf(await failure(victim.wait()), GreenletExit);
 });
 
 hubTest("kill() of main reaches main's wait", async () => {
