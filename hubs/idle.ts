@@ -148,6 +148,12 @@ export class Idle {
     if (performance.now() - this.#auditAfter >= BUSY_AUDIT) this.#audit();
   }
 
+  /** Give it one turn, whether it is time or not. */
+  async turn(): Promise<void> {
+    await macrotask();
+    this.#fairness.turned();
+  }
+
   /** A sweep found so many listeners to call. */
   swept(found: number): void {
     if (!this.#exhausted) return;
@@ -177,9 +183,7 @@ export class Idle {
   async rest(left: () => number): Promise<void> {
     if (!this.#settled) {
       this.#settled = true;
-      await macrotask();
-      this.#fairness.turned();
-      return;
+      return await this.turn();
     }
     this.#table.settle();
     if (this.#audit()) return;

@@ -29,8 +29,10 @@
  *    deadline.
  *
  * Between any two things it does, MAINLOOP lets all who were resumed run until
- * they wait again (or are off in an ordinary await): the order of a program
- * does not depend on how many awaits deep its waits are.
+ * they wait again: the order of a program does not depend on how many awaits
+ * deep its waits are. Who does not come to a wait for long gets a turn of Deno's
+ * loop, in which whatever is ready to run does; if it still does not wait, it is
+ * off in an ordinary await, and goes on beside MAINLOOP.
  *
  * @module
  */
@@ -52,7 +54,7 @@ import {
   type TimerHome,
 } from "./timers.ts";
 
-/** Microtasks a resumed greenthread is given to reach its next wait. */
+/** Microtasks a resumed greenthread is given before it costs a turn. */
 const MAX_HOPS = 50;
 
 /**
@@ -331,7 +333,7 @@ export class Mainloop implements TimerHome {
           if (this.#awaited > 0) {
             let hops = 0;
             do await TURN; while (this.#awaited > 0 && ++hops < MAX_HOPS);
-            if (this.#awaited > 0) this.#giveUp();
+            if (this.#awaited > 0) await this.#giveUp();
           }
           thread.observer?.lap(this.#ran);
           this.#ran = null;
@@ -355,8 +357,16 @@ export class Mainloop implements TimerHome {
     this.#leave();
   }
 
-  /** They are off in an ordinary await, or will never wait again. */
-  #giveUp(): void {
+  /**
+   * They are very many awaits deep, or off in an ordinary one, or will never
+   * wait again. A turn of Deno's loop tells: before it, all microtasks run.
+   */
+  async #giveUp(): Promise<void> {
+    thread.observer?.lap(this.#ran);
+    this.#ran = null;
+    await this.#idle.turn();
+    thread.observer?.restart();
+    if (this.#awaited === 0) return;
     this.#awaited = 0;
     this.#wave = ++waves;
   }
