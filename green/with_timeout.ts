@@ -66,11 +66,11 @@ async function limit<T, U>(
   const { error } = options;
   if (error !== undefined) checkedError(error, "error");
   const custom = error === undefined ? null : makeError(error);
-  using timeout = new Timeout(ms, custom);
+  using timeout = new Timeout(ms, custom).outliveGreenlet();
   try {
     return await fn();
   } catch (thrown) {
-    const own = thrown === (custom ?? timeout) && !timeout.pending;
+    const own = thrown === (custom ?? timeout) && timeout.struck;
     if (own && "timeoutValue" in options) return options.timeoutValue as U;
     throw thrown;
   }

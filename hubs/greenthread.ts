@@ -34,6 +34,12 @@ export type LinkFunction<T> = (
   ...args: any[]
 ) => unknown;
 
+/** Something thrown at a greenthread that waited for nothing. @internal */
+export interface Kept {
+  /** What its next wait will throw. */
+  readonly error: unknown;
+}
+
 interface Link {
   readonly fn: AnyFunction;
   readonly args: readonly unknown[];
@@ -59,7 +65,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #first: Suspension | null = null;
   #last: Suspension | null = null;
   /** Thrown while it waited for nothing, oldest first. */
-  #kept: { error: unknown }[] | null = null;
+  #kept: Kept[] | null = null;
   #mainloop = false;
   /** In which wave of resumes it runs; 0 when it waits. @internal */
   wave = 0;
@@ -225,19 +231,18 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   /**
    * Throw `error` at every wait it is in, now. One that waits for nothing gets
    * it at its next wait; one that has not started ends with it; a dead one
-   * is left alone.
+   * is left alone, but for what it began and did not wait for.
    */
   throw(error: unknown): void {
-    if (this.#state === DEAD) return;
     if (this.#state === UNSTARTED) {
       this.end(true, error);
       return;
     }
-    noteThrown(error);
     if (this.#first === null) {
-      (this.#kept ??= []).push({ error });
+      if (this.#state === STARTED) this.keep(error);
       return;
     }
+    noteThrown(error);
     // Each throw takes itself off the list. A wait that was begun and is to be
     // awaited later fails with the rest: that is nobody's unhandled rejection.
     while (this.#first !== null) {
@@ -381,17 +386,39 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   /** Take the first that was thrown while it waited for nothing. @internal */
-  takeKept(): { error: unknown } | null {
+  takeKept(): Kept | null {
     const kept = this.#kept;
     if (kept === null) return null;
     if (kept.length === 1) this.#kept = null;
     return kept.shift()!;
   }
 
-  /** Forget `error` if it was kept: its time is over. @internal */
-  dropKept(error: unknown): void {
-    const rest = this.#kept?.filter((kept) => kept.error !== error) ?? [];
+  /** Throw `error` at its next wait. @internal */
+  keep(error: unknown): Kept {
+    noteThrown(error);
+    const kept = { error };
+    (this.#kept ??= []).push(kept);
+    return kept;
+  }
+
+  /** Do not throw it, if that is still to be done. @internal */
+  dropKept(dropped: Kept): void {
+    const rest = this.#kept?.filter((kept) => kept !== dropped) ?? [];
     this.#kept = rest.length > 0 ? rest : null;
+  }
+
+  /**
+   * Cancel `what` at its end, unless code of it still waits then. Main has no
+   * end. (It is a link: most greenthreads have none of either.) @internal
+   */
+  cancelAtEnd(what: Cancellable): void {
+    const ends = !this.#mainloop && this as GreenThread !== main;
+    if (ends && this.#state === STARTED) this.link(lapse, what);
+  }
+
+  /** Take that back. @internal */
+  outlive(what: Cancellable): void {
+    if (this.#links !== null) this.unlink(lapse, what);
   }
 
   /** Its error goes out by `promise`, which may be awaited later, or never. */
@@ -418,6 +445,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     this.#links = null;
     this.#linking = false;
   }
+}
+
+function lapse(gt: GreenThread, what: Cancellable): void {
+  if (!gt.waiting) what.cancel();
 }
 
 let takenGate: (gt: GreenThread) => void;

@@ -2,13 +2,13 @@
  * `Timeout`: an error that throws itself at the greenthread that made it.
  *
  * It is told apart by identity, never by class: a nested timeout must not be
- * taken for an outer one.
+ * taken for an outer one. Two may even share the error they throw.
  *
  * @module
  */
 
 import { HubError } from "./errors.ts";
-import { getCurrent, type GreenThread } from "./greenthread.ts";
+import { getCurrent, type GreenThread, type Kept } from "./greenthread.ts";
 import { checkDelay } from "./checks.ts";
 import type { Cancellable } from "./scheduler.ts";
 import { currentHub } from "./thread.ts";
@@ -37,7 +37,8 @@ export function makeError(source: ErrorSource): Error {
  *
  * `new Timeout(ms)` starts at once: after `ms` it is thrown at the greenthread
  * that made it, at whatever it then waits for. With `using`, it limits the rest
- * of the block. Made in main it is thrown at every wait main is in.
+ * of the block. Made in main it is thrown at every wait main is in. It is
+ * cancelled when its greenthread ends, unless code of that still waits.
  *
  * @example Limit a block
  * ```ts
@@ -60,7 +61,8 @@ export class Timeout extends Error implements Disposable {
   #timer: Cancellable | null = null;
   #greenlet: GreenThread | null = null;
   /** What was thrown at a greenthread that waited for nothing just then. */
-  #kept: Error | null = null;
+  #kept: Kept | null = null;
+  #struck = false;
 
   /**
    * Start a timeout.
@@ -93,10 +95,14 @@ export class Timeout extends Error implements Disposable {
     if (this.pending) {
       throw new HubError("Cannot start the timeout: it is pending already");
     }
+    this.cancel();
+    this.#struck = false;
     if (this.ms === null) return;
-    this.#kept = null;
+    const fire = (): void => this.#fire();
+    const discard = (): void => this.cancel();
+    this.#timer = currentHub().callLater(this.ms, fire, discard);
     this.#greenlet = getCurrent();
-    this.#timer = currentHub().callLater(this.ms, () => this.#fire());
+    this.#greenlet.cancelAtEnd(this);
   }
 
   /**
@@ -106,9 +112,12 @@ export class Timeout extends Error implements Disposable {
   cancel(): void {
     this.#timer?.cancel();
     this.#timer = null;
-    if (this.#kept !== null) this.#greenlet?.dropKept(this.#kept);
-    this.#kept = null;
+    const greenlet = this.#greenlet;
+    if (greenlet === null) return;
     this.#greenlet = null;
+    greenlet.outlive(this);
+    if (this.#kept !== null) greenlet.dropKept(this.#kept);
+    this.#kept = null;
   }
 
   /** The end of a `using` block. */
@@ -116,19 +125,34 @@ export class Timeout extends Error implements Disposable {
     this.cancel();
   }
 
+  /** It was thrown, since it was last started. @internal */
+  get struck(): boolean {
+    return this.#struck;
+  }
+
+  /** It goes on if its greenthread ends: whoever made it will cancel it. @internal */
+  outliveGreenlet(): this {
+    this.#greenlet?.outlive(this);
+    return this;
+  }
+
   #fire(): void {
-    const greenlet = this.#greenlet;
+    const greenlet = this.#greenlet!;
     this.#timer = null;
     this.#greenlet = null;
-    // Whoever ended in time is not bothered; MAINLOOP cannot be.
-    if (greenlet === null || greenlet.dead || greenlet.isMainloop) return;
+    greenlet.outlive(this);
+    // MAINLOOP cannot be bothered; nor what ended in time, unless code of it
+    // still waits.
+    const { waiting } = greenlet;
+    if (greenlet.isMainloop || greenlet.dead && !waiting) return;
+    this.#struck = true;
     const error = this.#error === null ? this : makeError(this.#error);
-    if (!greenlet.waiting) {
+    if (waiting) greenlet.throw(error);
+    else {
       // It will be thrown at the next wait, unless the block ends before.
       this.#greenlet = greenlet;
-      this.#kept = error;
+      this.#kept = greenlet.keep(error);
     }
-    greenlet.throw(error);
   }
 
   /** One that says what expired, without a timer. @internal */

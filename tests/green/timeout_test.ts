@@ -145,9 +145,19 @@ greenTest(
 greenTest("Timeout does not bother who has ended", async () => {
   const clock = new StoppedClock();
   await spawn(() => void new Timeout(10)).wait();
+  assertEquals(getHub().getTimersCount(), 0);
+  // This one goes on, for what the greenthread has left behind; in vain.
+  const plain = Promise.withResolvers<void>();
+  let left: Promise<unknown>;
+  const gt = spawn(() => {
+    left = withTimeout(10, () => plain.promise);
+  });
+  await gt.wait();
   assertEquals(getHub().getTimersCount(), 1);
   await clock.advance(10);
   assertEquals(getHub().getTimersCount(), 0);
+  plain.resolve();
+  assertEquals(await left!, undefined);
 });
 
 greenTest("Timeout in a timer's callback strikes nobody", async () => {
