@@ -154,6 +154,11 @@ export class Semaphore {
     return true;
   }
 
+  /** Tokens there are, whoever waits. For subclasses. */
+  protected get tokens(): number {
+    return this.#counter;
+  }
+
   #putBack(): void {
     if (this.#waiters.size > 0) this.#waiters.grant(true);
     else this.#counter++;
@@ -194,7 +199,7 @@ export class BoundedSemaphore extends Semaphore {
    * @throws {RangeError} If all are there; nothing has changed then.
    */
   override release(): boolean {
-    if (this.balance >= this.#initial) {
+    if (this.tokens >= this.#initial) {
       throw new RangeError(
         `Cannot release: all ${this.#initial} tokens are there`,
       );

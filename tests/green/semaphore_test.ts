@@ -157,6 +157,18 @@ greenTest(
   },
 );
 
+greenTest(
+  "BoundedSemaphore: who waits for a token does not raise the bound",
+  async () => {
+    const sem = new BoundedSemaphore(0);
+    const gt = spawn(() => sem.acquire());
+    await settle();
+    assertThrows(() => sem.release(), RangeError);
+    assertEquals(sem.balance, -1);
+    await gt.kill();
+  },
+);
+
 greenTest("CappedSemaphore: release() waits at the limit", async () => {
   const sem = new CappedSemaphore(2, 3);
   assert(await sem.acquire());
