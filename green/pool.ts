@@ -289,7 +289,7 @@ export class GreenPool {
     const wait = done.wait(undefined, undefined).suspension.promise;
     const gt = this.#make<T>(fn, args);
     // Nobody can wait for it yet, but its error is in what the caller gets.
-    if (wanted) gt.expectWait();
+    if (wanted) gt.allowLateWait();
     gt.link(() => {
       if (done.size > 0) done.grant(undefined);
     });

@@ -19,6 +19,11 @@ import { ignore, noteThrown, refused } from "./thrown.ts";
 
 const context = makeContext<GreenThread>();
 
+// Its error, if nobody waits for it at its end, is reported ...
+const AT_ONCE = 0;
+const A_PASS_LATER = 1;
+const NEVER = 2;
+
 const UNSTARTED = 0;
 const STARTED = 1;
 const DEAD = 2;
@@ -85,7 +90,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #waiters: Suspension[] | null = null;
   #links: Link[] | null = null;
   #linking = false;
-  #expected = false;
+  #reported = AT_ONCE;
 
   /**
    * Make a greenthread that nobody has scheduled yet; users call `spawn`.
@@ -348,14 +353,20 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
           waiter.scheduleError(value);
         } else waiter.schedule(value);
       }
-    } else if (failed && !this.#expected && !isExit(value)) {
-      reportError(`Uncaught error in ${this}`, value);
+    } else if (failed && !isExit(value)) {
+      if (this.#reported === AT_ONCE) this.#report();
+      else if (this.#reported === A_PASS_LATER) this.#reportLater();
     }
   }
 
   /** Whoever made it will ask for its error later: no report. @internal */
   expectWait(): void {
-    this.#expected = true;
+    this.#reported = NEVER;
+  }
+
+  /** Nobody can wait for it before its end; soon after, somebody may. @internal */
+  allowLateWait(): void {
+    this.#reported = A_PASS_LATER;
   }
 
   /** Add a wait to the list of those pending. @internal */
@@ -421,8 +432,26 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     if (this.#links !== null) this.unlink(lapse, what);
   }
 
+  #report(): void {
+    reportError(`Uncaught error in ${this}`, this.#value);
+  }
+
+  /** Report its error in the next pass, unless somebody has asked by then. */
+  #reportLater(): void {
+    const report = (): void => {
+      if (this.#reported === A_PASS_LATER) this.#report();
+    };
+    const discard = (): boolean => {
+      report();
+      return true;
+    };
+    if (thread.hub === null) report();
+    else thread.hub.enqueue({ fire: report, discard });
+  }
+
   /** Its error goes out by `promise`, which may be awaited later, or never. */
   #handOut(promise: Promise<unknown>): void {
+    this.#reported = NEVER;
     noteThrown(this.#value);
     promise.catch(ignore);
   }

@@ -10,6 +10,7 @@ import {
   getHub,
   GreenEvent,
   GreenletExit,
+  GreenPile,
   GreenPool,
   type GreenThread,
   HubError,
@@ -229,6 +230,38 @@ greenTest(
     );
     await last.wait();
     assertEquals(rig.takeReports().length, 1);
+  },
+);
+
+greenTest(
+  "GreenPool: a borrower's error nobody asks for is reported, once",
+  async (rig) => {
+    const pool = new GreenPool(1);
+    const fail = () => {
+      throw new Error("boom");
+    };
+    const silent = await pool.spawn(async () => {
+      const gt = await pool.spawn(fail);
+      assertEquals((await failure(gt.wait())).message, "boom");
+      await sleep();
+    });
+    await silent.wait();
+    assertEquals(rig.takeReports().length, 0);
+    const careless = await pool.spawn(async () => {
+      await pool.spawn(fail);
+      await sleep();
+    });
+    await careless.wait();
+    await settle();
+    assertEquals(rig.takeReports().length, 1);
+    const pile = new GreenPile(pool);
+    const piled = await pool.spawn(async () => {
+      await pile.spawn(fail);
+      await settle();
+      return (await failure(pile.next())).message;
+    });
+    assertEquals(await piled.wait(), "boom");
+    assertEquals(rig.takeReports().length, 0);
   },
 );
 
