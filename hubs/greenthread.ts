@@ -39,12 +39,6 @@ export type LinkFunction<T> = (
   ...args: any[]
 ) => unknown;
 
-/** Something thrown at a greenthread that waited for nothing. @internal */
-export interface Kept {
-  /** What its next wait will throw. */
-  readonly error: unknown;
-}
-
 interface Link {
   readonly fn: AnyFunction;
   readonly args: readonly unknown[];
@@ -70,7 +64,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #first: Suspension | null = null;
   #last: Suspension | null = null;
   /** Thrown while it waited for nothing, oldest first. */
-  #kept: Kept[] | null = null;
+  #kept: { error: unknown }[] | null = null;
   #mainloop = false;
   /** In which wave of resumes it runs; 0 when it waits. @internal */
   wave = 0;
@@ -397,7 +391,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   /** Take the first that was thrown while it waited for nothing. @internal */
-  takeKept(): Kept | null {
+  takeKept(): { error: unknown } | null {
     const kept = this.#kept;
     if (kept === null) return null;
     if (kept.length === 1) this.#kept = null;
@@ -405,7 +399,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   /** Throw `error` at its next wait. @internal */
-  keep(error: unknown): Kept {
+  keep(error: unknown): { error: unknown } {
     noteThrown(error);
     const kept = { error };
     (this.#kept ??= []).push(kept);
@@ -413,7 +407,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   /** Do not throw it, if that is still to be done. @internal */
-  dropKept(dropped: Kept): void {
+  dropKept(dropped: { error: unknown }): void {
     const rest = this.#kept?.filter((kept) => kept !== dropped) ?? [];
     this.#kept = rest.length > 0 ? rest : null;
   }

@@ -8,7 +8,7 @@
  */
 
 import { HubError } from "./errors.ts";
-import { getCurrent, type GreenThread, type Kept } from "./greenthread.ts";
+import { getCurrent, type GreenThread } from "./greenthread.ts";
 import { checkDelay } from "./checks.ts";
 import type { Cancellable } from "./scheduler.ts";
 import { currentHub } from "./thread.ts";
@@ -61,7 +61,7 @@ export class Timeout extends Error implements Disposable {
   #timer: Cancellable | null = null;
   #greenlet: GreenThread | null = null;
   /** What was thrown at a greenthread that waited for nothing just then. */
-  #kept: Kept | null = null;
+  #kept: { error: unknown } | null = null;
   #struck = false;
 
   /**
