@@ -387,6 +387,12 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /** See {@linkcode Scheduler}. @internal */
+  enqueueWake(entry: Entry): void {
+    if (this.#loop.closed) thread.makeHub().enqueueWake(entry);
+    else this.#loop.enqueueWake(entry);
+  }
+
+  /** See {@linkcode Scheduler}. @internal */
   launch(): void {
     this.#loop.launch();
   }

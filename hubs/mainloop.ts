@@ -37,6 +37,7 @@
  * @module
  */
 
+import { DueOrder } from "./due_order.ts";
 import { HubError } from "./errors.ts";
 import { type AnyFunction, GreenThread, runAs } from "./greenthread.ts";
 import { Idle, type IdleOptions } from "./idle.ts";
@@ -95,8 +96,7 @@ export class Mainloop implements TimerHome {
 
   /** The run queue: what the next pass does, in order. */
   #queue: Entry[] = [];
-  /** When the first of the queue was put there, if timers care. */
-  #queuedAt = NaN;
+  readonly #order = new DueOrder();
   #zeroTimers = 0;
   /** Listeners that will be told why they wait in vain, oldest first. */
   #obsolete: LostWaiter[] = [];
@@ -175,10 +175,25 @@ export class Mainloop implements TimerHome {
     this.#idle.wake();
   }
 
-  /** Put an entry at the end of the run queue. */
+  /** Put an entry at the end of the run queue, behind the timers due now. */
   enqueue(entry: Entry): void {
+    const heap = this.#heap;
+    if (heap.size > 0) {
+      const now = this.#clock();
+      const place = this.#queue.length;
+      if (place === 0 || heap.next <= now) this.#order.note(place, now);
+    }
+    this.#queue.push(entry);
+    this.changed();
+  }
+
+  /**
+   * Put a wake-up at the end of the run queue. To be cheap, it looks at the
+   * clock only if it is the first there.
+   */
+  enqueueWake(entry: Entry): void {
     if (this.#queue.length === 0 && this.#heap.size > 0) {
-      this.#queuedAt = this.#clock();
+      this.#order.note(0, this.#clock());
     }
     this.#queue.push(entry);
     this.changed();
@@ -241,7 +256,10 @@ export class Mainloop implements TimerHome {
     }
     const now = this.#clock();
     const heap = this.#heap;
-    if (heap.size === 0 && this.#queue.length > 0) this.#queuedAt = now;
+    if (heap.size === 0 && this.#queue.length > 0) {
+      this.#order.clear();
+      this.#order.note(0, now);
+    }
     const deadline = now + ms;
     const earliest = deadline < heap.next;
     heap.add(timer, deadline);
@@ -393,21 +411,17 @@ export class Mainloop implements TimerHome {
       this.#queue = [];
     } else this.#batch = NOTHING;
     this.#batchAt = 0;
-    if (this.#heap.size > 0) this.#addDue(this.#batch);
-    this.#queuedAt = NaN;
+    if (this.#heap.size > 0) this.#addDue();
+    this.#order.clear();
   }
 
-  /** Put the timers that are due round the run queue, by time. */
-  #addDue(queue: readonly Entry[]): void {
+  /** Put the timers that are due among the run queue, by time. */
+  #addDue(): void {
     const now = this.#clock();
     if (!(this.#heap.next <= now)) return;
-    const first: Entry[] = [];
-    const last: Entry[] = [];
-    const queued = queue.length === 0 ? now : Math.min(now, this.#queuedAt);
-    for (let due; (due = this.#heap.takeDue(queued)) !== null;) first.push(due);
-    for (let due; (due = this.#heap.takeDue(now)) !== null;) last.push(due);
-    this.#zeroTimers += first.length + last.length;
-    this.#batch = [...first, ...queue, ...last];
+    const merged = this.#order.merge(this.#batch, this.#heap, now);
+    this.#zeroTimers += merged.length - this.#batch.length;
+    this.#batch = merged;
   }
 
   /** Do one thing of the pass; false when there is none left. */
@@ -574,6 +588,7 @@ export class Mainloop implements TimerHome {
       ...this.#batch.slice(this.#batchAt),
       ...this.#queue,
     ];
+    if (rest.length > this.#queue.length) this.#order.clear();
     this.#granted.fill(null);
     this.#batch = NOTHING;
     this.#batchAt = 0;
@@ -590,6 +605,7 @@ export class Mainloop implements TimerHome {
     this.#queue = [];
     const kept = queue.filter((entry) => !entry.discard());
     this.#queue = [...kept, ...this.#queue];
+    this.#order.clear();
   }
 }
 

@@ -18,8 +18,13 @@ export interface Entry {
 export interface Scheduler {
   /** MAINLOOP's own greenthread. */
   readonly greenlet: GreenThread;
-  /** Put an entry at the end of the run queue; starts MAINLOOP if need be. */
+  /**
+   * Put an entry at the end of the run queue, behind the timers that are due
+   * now; starts MAINLOOP if need be.
+   */
   enqueue(entry: Entry): void;
+  /** The same for a wait that is over: cheap, and not so exact. */
+  enqueueWake(entry: Entry): void;
   /** Somebody switches to the hub: MAINLOOP starts now. */
   launch(): void;
   /** `who` was resumed: MAINLOOP lets it run before its next step. */

@@ -110,7 +110,7 @@ export class Suspension implements Entry {
     if (this.#state !== PENDING) return;
     this.#state = SCHEDULED;
     this.#outcome = value;
-    this.hub.enqueue(this);
+    this.hub.enqueueWake(this);
   }
 
   /** Change what was scheduled and has not been delivered yet. */
@@ -136,7 +136,7 @@ export class Suspension implements Entry {
     if (this.#state !== PENDING) return;
     this.#state = FAILING;
     this.#outcome = error;
-    this.hub.enqueue(this);
+    this.hub.enqueueWake(this);
   }
 
   /** Break the wait off with `error`, now; whatever it set up is undone. */

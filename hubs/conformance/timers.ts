@@ -118,6 +118,67 @@ export const timerCases: readonly Case[] = [
     assert.deepEqual(order, ["-5", "-1", "0", "1", "2", "3"]);
   }],
 
+  [
+    "what is scheduled or spawned does not overtake a timer that is due",
+    async (rig) => {
+      const { hub } = rig;
+      const clock = frozen(hub);
+      const order: string[] = [];
+      const note = (what: string) => (): unknown => order.push(what);
+      await sleep();
+      hub.scheduleCallGlobal(0, note("0 at 1000"));
+      const early = hub.scheduleCallGlobal(1, note("due 1001"));
+      hub.scheduleCallGlobal(5, note("due 1005"));
+      hub.scheduleCallGlobal(6, note("due 1006"));
+      hub.scheduleCallGlobal(8, note("due 1008")).cancel();
+      clock.now = 1005;
+      spawn(note("spawned at 1005"));
+      clock.now = 1007;
+      spawnAfter(0, note("0 at 1007"));
+      hub.scheduleCallGlobal(-4, note("due 1003"));
+      hub.scheduleCallGlobal(-4, note("due 1003, later"));
+      hub.scheduleCallGlobal(2, note("due 1009"));
+      // It has not left the heap, whoever is before it.
+      assert.equal(early.deadline, 1001);
+      assert.equal(hub.getTimersCount(), 8);
+      early.cancel();
+      assert.equal(hub.getTimersCount(), 7);
+      clock.now = 1010;
+      await sleep();
+      await sleep();
+      assert.deepEqual(order, [
+        "0 at 1000",
+        "due 1003",
+        "due 1003, later",
+        "due 1005",
+        "spawned at 1005",
+        "due 1006",
+        "0 at 1007",
+        "due 1009",
+      ]);
+      rig.assertIdle();
+    },
+  ],
+
+  ["negative delays among themselves: by due time, then FIFO", async (rig) => {
+    const { hub } = rig;
+    frozen(hub);
+    const order: string[] = [];
+    const add = (ms: number, what: string): Timer =>
+      hub.scheduleCallGlobal(ms, () => order.push(what));
+    await sleep();
+    add(-1, "first");
+    add(0, "zero");
+    add(-1, "second");
+    add(-2, "before");
+    add(0, "zero again");
+    await sleep();
+    assert.deepEqual(
+      order,
+      ["before", "first", "second", "zero", "zero again"],
+    );
+  }],
+
   ["a timer added while timers fire waits for the next pass", async (rig) => {
     const { hub } = rig;
     const seen: number[] = [];
