@@ -153,11 +153,15 @@ export class Suspension implements Entry {
     if (owner !== null) owner.abandoned(this, granted);
   }
 
-  /** Forget a wait that could not be set up; its promise is never seen. */
+  /**
+   * Forget a wait that could not be set up; its promise is never seen. Whoever
+   * wanted it goes on, so MAINLOOP has to let it.
+   */
   withdraw(): void {
     this.#state = SETTLED;
     this.owner = null;
     this.greenlet.dropSuspension(this);
+    this.hub.resumed(this.greenlet);
   }
 
   /** MAINLOOP's turn: deliver what was scheduled. */

@@ -27,9 +27,19 @@ export function checkedError(source: unknown, what: string): void {
   }
 }
 
-/** The error itself, or a new one of the class. @internal */
+/**
+ * The error itself, or a new one of the class; if none can be made, the error
+ * that says so: whoever waits must not wait on for want of one. @internal
+ */
 export function makeError(source: ErrorSource): Error {
-  return typeof source === "function" ? new source() : source;
+  if (typeof source !== "function") return source;
+  try {
+    return new source();
+  } catch (error) {
+    if (error instanceof Error) return error;
+    const what = `Cannot make a ${source.name}: its constructor threw`;
+    return new Error(what, { cause: error });
+  }
 }
 
 /**

@@ -164,6 +164,61 @@ export const trampolineCases: readonly Case[] = [
     }
   }],
 
+  [
+    "trampoline() rejects with what the class timeoutError throws when made",
+    async (rig) => {
+      const [reader] = rig.pipe();
+      const thrown = new Error("a constructor's own");
+      class Broken extends Error {
+        constructor() {
+          super();
+          throw thrown;
+        }
+      }
+      class Odd extends Error {
+        constructor() {
+          super();
+          throw 7;
+        }
+      }
+      const wait = (timeoutError: new () => Error): Promise<Error> =>
+        failure(trampoline(reader, { read: true, timeout: 1, timeoutError }));
+      assert.equal(await wait(Broken), thrown);
+      const odd = await wait(Odd);
+      assert.match(odd.message, /Odd/);
+      assert.equal(odd.cause, 7);
+      rig.assertIdle();
+    },
+  ],
+
+  [
+    "trampoline() that fails at once lets nobody run before the caller goes on",
+    async (rig) => {
+      const [reader] = rig.pipe();
+      const first = spawn(() => trampoline(reader, { read: true }));
+      await sleep();
+      // Another's, and one that is not open.
+      for (const fd of [reader, 54_321]) {
+        const order: string[] = [];
+        const deep = async (levels: number): Promise<unknown> =>
+          levels === 0
+            ? await trampoline(fd, { read: true })
+            : await deep(levels - 1);
+        const caller = spawn(async () => {
+          await failure(deep(3));
+          await failure(deep(3));
+          order.push("caller");
+        });
+        const other = spawn(() => order.push("other"));
+        await caller.wait();
+        await other.wait();
+        assert.deepEqual(order, ["caller", "other"], `fd ${fd}`);
+      }
+      await kill(first);
+      rig.assertIdle();
+    },
+  ],
+
   ["trampoline() ends with signal.reason", async (rig) => {
     const [reader] = rig.pipe();
     const controller = new AbortController();

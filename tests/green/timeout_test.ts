@@ -44,6 +44,30 @@ greenTest(
   },
 );
 
+greenTest(
+  "Timeout of a class whose constructor throws strikes with that error",
+  async () => {
+    const clock = new StoppedClock();
+    const thrown = new Error("a constructor's own");
+    class Broken extends Error {
+      constructor() {
+        super();
+        throw thrown;
+      }
+    }
+    const limited = spawn(async () => {
+      using _timeout = new Timeout(10, Broken);
+      await long();
+    });
+    const called = spawn(() => withTimeout(10, long, { error: Broken }));
+    const ended = [limited, called].map((gt) => failure(gt.wait()));
+    await settle();
+    await clock.advance(10);
+    for (const one of ended) assertStrictEquals(await one, thrown);
+    assertEquals(getHub().getTimersCount(), 0);
+  },
+);
+
 greenTest("Timeout without a limit never strikes, and has no timer", () => {
   for (const ms of [null, undefined]) {
     using timeout = new Timeout(ms);
