@@ -11,6 +11,7 @@
 
 import { makeContext } from "./context.ts";
 import { GreenletExit, HubError } from "./errors.ts";
+import { LocalTimers } from "./local_timers.ts";
 import { reportError } from "./report.ts";
 import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
 import { Suspension, type SuspensionOwner } from "./suspension.ts";
@@ -78,6 +79,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #state = UNSTARTED;
   #failed = false;
   #value: unknown = undefined;
+  /** What will start it; once it runs, its local timers. */
   #timer: Cancellable | null = null;
   /** Lets it begin, in the context in which it was spawned. */
   #open: ((gt: GreenThread) => void) | null = null;
@@ -267,6 +269,25 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   /** Keep the timer that will start it, to cancel both at once. @internal */
   startsBy(timer: Cancellable): void {
     this.#timer = timer;
+  }
+
+  /** Cancel a timer at its end; main and MAINLOOP have none. @internal */
+  keepTimer(timer: Cancellable): void {
+    if (this.#mainloop || this as GreenThread === main) return;
+    if (this.#state === DEAD) {
+      timer.cancel();
+      return;
+    }
+    let timers = this.#timer;
+    if (!(timers instanceof LocalTimers)) {
+      this.#timer = timers = new LocalTimers();
+    }
+    (timers as LocalTimers).add(timer);
+  }
+
+  /** Let go of a timer that was called or cancelled. @internal */
+  dropTimer(timer: Cancellable): void {
+    if (this.#timer instanceof LocalTimers) this.#timer.drop(timer);
   }
 
   /**

@@ -283,16 +283,18 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /**
-   * As {@linkcode BaseHub.scheduleCallGlobal}, but nothing is called if the
-   * calling greenthread has ended by then.
+   * As {@linkcode BaseHub.scheduleCallGlobal}, but the timer is cancelled when
+   * the calling greenthread ends.
    */
   scheduleCallLocal<A extends unknown[]>(
     ms: number,
     fn: (...args: A) => unknown,
     ...args: A
   ): Timer {
-    const extras = { local: getCurrent() };
-    return this.#schedule(ms, fn as AnyFunction, args, extras);
+    const local = getCurrent();
+    const timer = this.#schedule(ms, fn as AnyFunction, args, { local });
+    local.keepTimer(timer);
+    return timer;
   }
 
   /**

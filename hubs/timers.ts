@@ -27,7 +27,7 @@ export interface TimerHome {
 
 /** What few timers have. */
 export interface TimerExtras {
-  /** A local timer's maker: dead at the deadline means no call. */
+  /** A local timer's maker, whose end cancels it. */
   readonly local?: GreenThread | null;
   /** Where it was made. */
   readonly stack?: string | null;
@@ -84,7 +84,7 @@ export class Timer implements Entry, Cancellable {
 
   /** It will still fire, as far as is known now. */
   get pending(): boolean {
-    return this.#fn !== null && !this.#moot;
+    return this.#fn !== null;
   }
 
   /** It has fired, or was cancelled. */
@@ -111,9 +111,7 @@ export class Timer implements Entry, Cancellable {
     const fn = this.#fn;
     if (fn === null) return undefined;
     const args = this.#args;
-    const moot = this.#extras !== null && this.#moot;
     this.#letGo();
-    if (moot) return undefined;
     return args === null ? fn() : fn(...args);
   }
 
@@ -125,16 +123,12 @@ export class Timer implements Entry, Cancellable {
     return true;
   }
 
-  /** Whose call it would be has ended. */
-  get #moot(): boolean {
-    return this.#extras?.local?.dead ?? false;
-  }
-
   #letGo(): void {
     this.#fn = null;
     this.#args = null;
     this.#home = null;
     if (this.#extras === null) return;
+    this.#extras.local?.dropTimer(this);
     // Where it was made is still worth knowing.
     const { stack } = this;
     this.#extras = stack === null ? null : { stack };

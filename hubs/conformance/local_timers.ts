@@ -58,6 +58,35 @@ export const localTimerCases: readonly Case[] = [
     rig.assertIdle();
   }],
 
+  ["scheduleCallLocal() is out of the hub once its maker ends", async (rig) => {
+    const { hub } = rig;
+    const timers: Timer[] = [];
+    const maker = spawn(async () => {
+      hub.scheduleCallLocal(0, () => {});
+      await sleep();
+      await sleep();
+      for (const ms of [0, 1, 60_000, -1]) {
+        timers.push(hub.scheduleCallLocal(ms, never));
+      }
+      timers[1]!.cancel();
+      assert.equal(hub.getTimersCount(), 3);
+    });
+    await maker.wait();
+    assert.equal(hub.getTimersCount(), 0);
+    assert.ok(timers.every((timer) => timer.called && !timer.pending));
+    await sleep(2);
+    // What a dead one's code goes on to schedule is never called.
+    const late = Promise.withResolvers<Timer>();
+    const dead = spawn(() => {
+      void Promise.resolve().then(() => {}).then(() => {}).then(() =>
+        late.resolve(hub.scheduleCallLocal(0, never))
+      );
+    });
+    await dead.wait();
+    assert.equal((await late.promise).pending, false);
+    rig.assertIdle();
+  }],
+
   [
     "scheduleCallLocal() fires while its maker lives, or is MAINLOOP",
     async (rig) => {

@@ -81,6 +81,19 @@ Deno.test("a timer keeps the process alive, a cancelled one does not", async () 
   );
 });
 
+Deno.test("a local timer of one that has ended does not keep the process alive", async () => {
+  await assertEnds(
+    `const hub = getHub();
+     const maker = spawn(async () => {
+       hub.scheduleCallLocal(3_600_000, () => {});
+       await new Promise((resolve) => setTimeout(resolve, 20));
+     });
+     await maker.wait();
+     say("ended");`,
+    "ended",
+  );
+});
+
 Deno.test("a listener keeps the process alive, removed it does not", async () => {
   await assertEnds(
     `const [reader, writer] = pipe();
