@@ -65,6 +65,9 @@ const MAX_HOPS = 50;
  */
 const BATCH = 32;
 
+/** A clock that says NaN is looked at again after so many ms. */
+const NO_TIME = 100;
+
 const NOTHING: readonly Entry[] = [];
 const NOBODY: readonly FdListener[] = [];
 
@@ -260,7 +263,8 @@ export class Mainloop implements TimerHome {
       this.#order.clear();
       this.#order.note(0, now);
     }
-    const deadline = now + ms;
+    let deadline = now + ms;
+    if (Number.isNaN(deadline)) deadline = Infinity;
     const earliest = deadline < heap.next;
     heap.add(timer, deadline);
     if (earliest || !this.#running) this.changed();
@@ -389,8 +393,11 @@ export class Mainloop implements TimerHome {
     this.#wave = ++waves;
   }
 
-  readonly #untilNextTimer = (): number =>
-    this.#heap.size === 0 ? Infinity : this.#heap.next - this.#clock();
+  readonly #untilNextTimer = (): number => {
+    if (this.#heap.size === 0) return Infinity;
+    const left = this.#heap.next - this.#clock();
+    return Number.isNaN(left) ? NO_TIME : left;
+  };
 
   #beginPass(): void {
     this.passes++;

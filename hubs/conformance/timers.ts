@@ -9,6 +9,7 @@ import type { BaseHub } from "../hub.ts";
 import { sleep, spawn, spawnAfter } from "../spawn.ts";
 import type { Timer } from "../timers.ts";
 import { GreenletExit } from "../errors.ts";
+import { assertNoSpin } from "./checks.ts";
 import { type Case, never, type Rig } from "./rig.ts";
 
 /** Give the hub a clock that stands still until it is set. */
@@ -283,6 +284,24 @@ export const timerCases: readonly Case[] = [
       assert.equal(hub.statistics().passes, before.passes);
     }
     far.cancel();
+  }],
+
+  ["a clock that says NaN is no busy loop", async (rig) => {
+    const { hub } = rig;
+    const { clock } = hub;
+    let fired = 0;
+    const timer = hub.scheduleCallGlobal(1, () => fired++);
+    hub.clock = () => NaN;
+    const unknown = hub.scheduleCallGlobal(1, never);
+    await rig.parked();
+    await assertNoSpin(rig);
+    assert.equal(fired, 0);
+    // When it comes to its senses, so do the timers of before.
+    hub.clock = clock;
+    await sleep(2);
+    assert.deepEqual([fired, timer.called, unknown.pending], [1, true, true]);
+    unknown.cancel();
+    rig.assertIdle();
   }],
 
   ["an earlier timer shortens a park, a later one does not", async (rig) => {
