@@ -187,7 +187,10 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     this.#loop.changed();
   }
 
-  /** Remove a listener; harmless if it is gone. */
+  /**
+   * Remove a listener; harmless if it is gone. What it was still to be told of
+   * a descriptor that is gone, it is not.
+   */
   remove(listener: FdListener): void {
     this.#table.remove(listener);
     this.#loop.lessToDo();
@@ -208,7 +211,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   removeDescriptor(fd: number): void {
     for (const listener of this.#table.take(fd)) {
       this.enqueue({
-        fire: () => listener.cb(listener.fd),
+        fire: () => listener.over ? undefined : listener.cb(listener.fd),
         discard: () => true,
       });
     }

@@ -41,6 +41,8 @@ export class FdListener {
   spent = false;
   /** It has kept its place in a table, and the poller watches for it. */
   kept = false;
+  /** It was removed when it was spent: not even a last call is wanted. */
+  over = false;
 
   /** Made by `hub.add`. */
   constructor(
@@ -87,6 +89,9 @@ export class Watched {
   queue: FdListener[] | null = null;
   /** What the poller was last told to watch. */
   interest = 0;
+  /** The last sweep that reported it, and the bits it has reported. */
+  sweep = 0;
+  reported = 0;
   /** It is on the hub's list of registrations to look through before a park. */
   stale = false;
   /** Its owner tells us before closing it, so a registration may be trusted. */

@@ -438,6 +438,7 @@ export class Mainloop implements TimerHome {
     if (this.#toldAt < this.#told.length) {
       const { listener, error } = this.#told[this.#toldAt++]!;
       this.#busy = true;
+      if (listener.over) return true;
       this.#guard(() => listener.tb(error), "Error in a listener's tb");
       return true;
     }

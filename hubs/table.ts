@@ -43,6 +43,7 @@ export class ListenerTable {
   readonly #poller: Poller;
   readonly #table = new FdMap<Watched>();
   #count = 0;
+  #sweeps = 0;
   #stale: Watched[] = [];
   #unclaimed: number[] = [];
   #closed: number[] = [];
@@ -72,6 +73,7 @@ export class ListenerTable {
    */
   add(listener: FdListener, trusted = false): void {
     const { fd, evtype } = listener;
+    listener.over = false;
     let watched = this.#table.get(fd);
     if (watched === undefined) {
       watched = new Watched(fd);
@@ -116,7 +118,11 @@ export class ListenerTable {
 
   /** Take a listener out; harmless if it is out already. */
   remove(listener: FdListener): void {
-    if (listener.spent) return;
+    if (listener.spent) {
+      // One that rests keeps its place, and may be woken.
+      listener.over = !listener.kept;
+      return;
+    }
     listener.spent = true;
     const watched = this.#table.get(listener.fd);
     if (watched === undefined) return;
@@ -149,6 +155,7 @@ export class ListenerTable {
   sweep(): { ready: FdListener[]; bad: LostWaiter[] } {
     const ready = this.#ready = [];
     const bad = this.#bad = [];
+    this.#sweeps++;
     this.#poller.sweep(this.#report);
     // The poller must not be changed while it reports.
     if (this.#closed.length > 0) this.#dropClosed();
@@ -212,15 +219,24 @@ export class ListenerTable {
     return this.#table.values().flatMap((watched) => watched.list(evtype));
   }
 
-  readonly #report = (fd: number, bits: number): void => {
+  readonly #report = (fd: number, ready: number): void => {
     const watched = this.#table.get(fd);
     if (watched === undefined) {
       this.#unclaimed.push(fd);
       return;
     }
-    if ((bits & BAD) !== 0) {
+    if ((ready & BAD) !== 0) {
       this.#closed.push(fd);
       return;
+    }
+    let bits = ready;
+    if (watched.sweep !== this.#sweeps) {
+      watched.sweep = this.#sweeps;
+      watched.reported = ready;
+    } else {
+      // Once in a pass, even if a poller reports it several times.
+      bits &= ~watched.reported;
+      watched.reported |= ready;
     }
     const { reader, writer } = watched;
     if ((bits & READ) !== 0 && reader !== null && !reader.spent) {

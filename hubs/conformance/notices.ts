@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { hubPreventMultipleReaders } from "../debug.ts";
 import { IOClosed } from "../errors.ts";
-import { READ } from "../poller.ts";
+import { READ, WRITE } from "../poller.ts";
 import { kill, sleep, spawn } from "../spawn.ts";
 import { notifyClose, notifyOpened, trampoline } from "../trampoline.ts";
 import { NOTICE_MS } from "./checks.ts";
@@ -66,6 +66,34 @@ export const noticeCases: readonly Case[] = [
     notifyClose(12_345);
     notifyOpened(12_345);
   }],
+
+  [
+    "remove() after notifyClose() and removeDescriptor(): no last call",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader] = rig.pipe();
+      const closed = hub.add(READ, reader, never, never);
+      notifyClose(reader);
+      hub.remove(closed);
+      const taken = hub.add(READ, reader, never, never);
+      hub.removeDescriptor(reader);
+      hub.remove(taken);
+      await rig.passes(2);
+      // The others of the descriptor are called all the same.
+      const calls: string[] = [];
+      const first = hub.add(READ, reader, never, never);
+      hub.add(WRITE, reader, () => calls.push("cb"), never);
+      hub.removeDescriptor(reader);
+      hub.remove(first);
+      const second = hub.add(READ, reader, never, never);
+      hub.add(WRITE, reader, never, () => calls.push("tb"));
+      notifyClose(reader);
+      hub.remove(second);
+      await rig.passes(2);
+      assert.deepEqual(calls.sort(), ["cb", "tb"]);
+      rig.assertIdle();
+    },
+  ],
 
   [
     "an IOClosed that nobody catches ends its greenthread alone",

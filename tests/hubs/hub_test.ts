@@ -140,6 +140,26 @@ hubTest(
 );
 
 hubTest(
+  "a poller that reports a descriptor twice: one call of each listener",
+  async (rig) => {
+    const poller = useMade(new Manual());
+    const hub = getHub();
+    const calls: string[] = [];
+    const passes = (): number => hub.statistics().passes;
+    hub.add(1, 5, () => calls.push(`read in ${passes()}`), never);
+    hub.add(2, 5, () => calls.push(`write in ${passes()}`), never);
+    poller.sweep = (report) => {
+      // Each direction by itself, and then again.
+      for (const bits of [1, 2, 1, 3]) report(5, bits);
+      return 4;
+    };
+    await rig.passes(4);
+    assert(calls.length >= 6, `${calls}`);
+    assertEquals(calls.length, new Set(calls).size);
+  },
+);
+
+hubTest(
   "a poller that refuses a descriptor leaves nothing in the hub",
   async (rig) => {
     const refusal = new Error("refused");
