@@ -15,6 +15,7 @@ import { HubError, IOClosed } from "./errors.ts";
 import { getCurrent, type GreenThread, suspend } from "./greenthread.ts";
 import type { AnyFunction } from "./greenthread.ts";
 import type { IdleOptions } from "./idle.ts";
+import { bequeath } from "./inheritance.ts";
 import {
   type ErrorCallback,
   FdListener,
@@ -110,7 +111,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
         options,
       );
     } catch (error) {
-      poller.close();
+      try {
+        poller.close();
+      } catch (another) {
+        reportError(`Error at the close of hub ${this.name}`, another);
+      }
       throw error;
     }
     this.greenlet = this.#loop.greenlet;
@@ -386,14 +391,13 @@ export class BaseHub implements Scheduler, AsyncDisposable {
 
   /** See {@linkcode Scheduler}. @internal */
   enqueue(entry: Entry): void {
-    // What has already been granted is delivered by the hub that follows.
-    if (this.#loop.closed) thread.makeHub().enqueue(entry);
+    if (this.#loop.closed) bequeath(entry);
     else this.#loop.enqueue(entry);
   }
 
   /** See {@linkcode Scheduler}. @internal */
   enqueueWake(entry: Entry): void {
-    if (this.#loop.closed) thread.makeHub().enqueueWake(entry);
+    if (this.#loop.closed) bequeath(entry);
     else this.#loop.enqueueWake(entry);
   }
 
@@ -443,11 +447,12 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   async #eliminate(): Promise<void> {
     if (thread.hub === this) thread.hub = null;
     this.#table.clear();
-    const underWay = this.#loop.close((entry) =>
-      thread.makeHub().enqueue(entry)
-    );
-    if (underWay !== null) await underWay;
-    this.#poller.close();
+    try {
+      const underWay = this.#loop.close(bequeath);
+      if (underWay !== null) await underWay;
+    } finally {
+      this.#poller.close();
+    }
   }
 
   #assertOpen(): void {

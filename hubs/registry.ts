@@ -13,8 +13,10 @@ import { HubError } from "./errors.ts";
 import * as epolls from "./epolls.ts";
 import { getCurrent } from "./greenthread.ts";
 import { BaseHub } from "./hub.ts";
+import { inherit } from "./inheritance.ts";
 import * as libevent from "./libevent.ts";
 import * as poll from "./poll.ts";
+import { reportError } from "./report.ts";
 import * as selects from "./selects.ts";
 import { thread } from "./thread.ts";
 
@@ -159,10 +161,19 @@ async function load(text: string): Promise<HubClass> {
 
 /** Make `Hub` the thread's class, and forget the hub there is. */
 function select(Hub: HubClass): void {
-  const old = thread.hub;
+  const old = thread.hub as BaseHub | null;
   chosen = Hub;
   thread.hub = null;
-  if (old !== null) void (old as BaseHub).close();
+  if (old !== null) void eliminate(old);
+}
+
+/** Close a hub that nobody waits for; a class of any kind may have no close. */
+async function eliminate(old: Partial<BaseHub>): Promise<void> {
+  try {
+    await old.close?.();
+  } catch (error) {
+    reportError(`Error at the close of hub ${old.name}`, error);
+  }
 }
 
 /** The class for no argument: the variable, else the first available. */
@@ -300,6 +311,7 @@ function makeHub(): BaseHub {
   chosen ??= defaultClass();
   const hub = new chosen();
   thread.hub ??= hub;
+  inherit(thread.hub);
   return thread.hub as BaseHub;
 }
 

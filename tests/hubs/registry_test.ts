@@ -14,10 +14,14 @@ import {
   type BuiltinHubName,
   getDefaultHub,
   getHub,
+  GreenEvent,
   GreenletExit,
+  type GreenThread,
+  type HubClass,
   HubError,
   type HubModule,
   kill,
+  type Poller,
   sleep,
   spawn,
   trampoline,
@@ -200,6 +204,119 @@ hubTest(
     useHub("poll");
   },
 );
+
+/** A poller that never has anything, and whose close may fail. */
+class Idle implements Poller {
+  watch(): void {}
+  sweep(): number {
+    return 0;
+  }
+  close(): void {}
+}
+
+/** A wait that was granted something in the thread's hub, not yet delivered. */
+async function granted(): Promise<GreenThread<unknown>> {
+  const event = new GreenEvent<string>();
+  const gt = spawn(async () => {
+    const value = await event.wait();
+    await Promise.resolve();
+    return value;
+  });
+  await sleep();
+  event.send("granted");
+  return gt;
+}
+
+hubTest(
+  "useHub() makes no hub for what was granted in the old one",
+  async () => {
+    let made = 0;
+    class Counted extends BaseHub {
+      constructor() {
+        super(new Idle());
+        made++;
+      }
+    }
+    const gt = await granted();
+    useHub(Counted);
+    assertEquals(made, 0);
+    // Whoever makes it first has what was left to it delivered in a pass of its.
+    const hub = getHub();
+    assertEquals([made, hub.running, gt.dead], [1, false, false]);
+    assertEquals(await within(5000, gt.wait()), "granted");
+
+    const alone = await granted();
+    const ended = new Promise((resolve) => alone.link(resolve));
+    await hub.close();
+    await within(5000, ended);
+    assertEquals(made, 1);
+    assertEquals(await alone.wait(), "granted");
+  },
+);
+
+hubTest("what is granted after a close is delivered, too", async () => {
+  const event = new GreenEvent<string>();
+  const gt = spawn(() => event.wait());
+  await sleep();
+  const old = getHub();
+  await old.close();
+  event.send("late");
+  const ended = new Promise((resolve) => gt.link(resolve));
+  await within(5000, ended);
+  assertEquals(await gt.wait(), "late");
+  await old.close();
+});
+
+hubTest(
+  "a hub that cannot be made loses nobody, and leaks nothing",
+  async () => {
+    class Broken extends BaseHub {
+      constructor() {
+        super(new Idle());
+        throw new Error("cannot make it");
+      }
+    }
+    let closed = 0;
+    class Old extends BaseHub {
+      constructor() {
+        super(Object.assign(new Idle(), { close: () => closed++ }));
+      }
+    }
+    useHub(Old);
+    const gt = await granted();
+    useHub(Broken);
+    const ended = new Promise((resolve) => gt.link(resolve));
+    await within(5000, ended);
+    assertEquals([gt.dead, closed], [true, 1]);
+    useHub("poll");
+    assertEquals(await gt.wait(), "granted");
+  },
+);
+
+hubTest("useHub() reports a poller whose close() throws", async (rig) => {
+  class Clinging extends BaseHub {
+    constructor() {
+      const close = (): void => {
+        throw new Error("close failed");
+      };
+      super(Object.assign(new Idle(), { close }));
+    }
+  }
+  useHub(Clinging);
+  await sleep(1);
+  useHub("poll");
+  assertEquals(getHub().name, "poll");
+  await sleep(1);
+  assertMatch(rig.takeReports().join(), /close of hub Clinging.*close failed/);
+});
+
+hubTest("useHub() after a class without close() forgets it", () => {
+  class Foreign {}
+  useHub(Foreign as unknown as HubClass);
+  assertInstanceOf(getHub(), Foreign);
+  useHub("poll");
+  assertEquals(getHub().name, "poll");
+});
 
 hubTest("useHub() from MAINLOOP is a HubError, in either form", async () => {
   const hub = getHub();
