@@ -59,9 +59,25 @@ interface Explains {
   whyUnavailable?(): string;
 }
 
+/**
+ * Whether `new` can be applied to it; nothing is called.
+ *
+ * The trap it guards: with the class itself as `new.target` V8 would lay out
+ * all its instances as those of another class, for good, and slower ones.
+ */
+function isClass(value: unknown): value is HubClass {
+  if (typeof value !== "function") return false;
+  try {
+    new (new Proxy(value as HubClass, { construct: () => ({}) }))();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The class a module provides. */
 function classOf(module: HubModule, what: string): HubClass {
-  if (typeof module.Hub !== "function") {
+  if (!isClass(module.Hub)) {
     throw new HubError(`Cannot use ${what}: it has no class Hub`);
   }
   assertOurs(module.Hub, what);
@@ -150,13 +166,13 @@ async function load(text: string): Promise<HubClass> {
     throw new HubError(`Cannot use ${what}: ${why}`, { cause });
   }
   const Hub = module[className];
-  if (typeof Hub !== "function") {
+  if (!isClass(Hub)) {
     throw new HubError(`Cannot use ${what}: it has no class ${className}`);
   }
-  assertOurs(Hub as HubClass, what);
+  assertOurs(Hub, what);
   assertAvailable(module, what);
   assertAvailable(Hub as Partial<HubModule>, what);
-  return Hub as HubClass;
+  return Hub;
 }
 
 /** Make `Hub` the thread's class, and forget the hub there is. */
@@ -286,14 +302,15 @@ function findClass(
 ): HubClass {
   if (hub === undefined || hub === null) return defaultClass();
   if (typeof hub === "string") return classOf(builtin(text), `hub "${text}"`);
-  if (typeof hub === "function") {
+  if (isClass(hub)) {
     assertOurs(hub, `hub class ${hub.name}`);
     assertAvailable(hub as Partial<HubModule>, `hub class ${hub.name}`);
     return hub;
   }
   if (typeof hub === "object") return classOf(hub, "the hub module");
   throw new TypeError(
-    `Cannot use a hub: neither a name, a module nor a class: ${typeof hub}`,
+    "Cannot use a hub: neither a name, a module nor a class: " +
+      (typeof hub === "function" ? "a function without new" : typeof hub),
   );
 }
 

@@ -155,6 +155,11 @@ hubTest("useHub() that fails changes nothing, whatever fails", async (rig) => {
   await assertAtomic(() => useHub(`${ODD}:Unavailable`), /not available/);
   await assertAtomic(() => useHub(":Hub"), /./);
   await assertAtomic(() => useHub("nonsense" as "poll"), /nonsense/);
+  // What cannot be made is no class, whatever typeof says.
+  const arrow = () => {};
+  await assertAtomic(() => useHub({ Hub: arrow } as never), /Hub/);
+  await assertAtomic(() => useHub(`${ODD}:notConstructible`), /notConstr/);
+  assertThrows(() => useHub(arrow as never), TypeError, "new");
   assertThrows(() => useHub(5 as never), TypeError);
   assertThrows(() => useHub(true as never), TypeError);
   // What waited goes on as if nothing had happened.

@@ -14,3 +14,6 @@ export class Unavailable extends Tiny {
 
 /** No class at all. */
 export const notAClass = 5;
+
+/** A function that `new` cannot be applied to. */
+export const notConstructible = () => new Tiny();
