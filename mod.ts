@@ -24,6 +24,8 @@
  * @module
  */
 
+// What a hub by specifier imports is there then, and needs no permission.
+import "./hubs/mod.ts";
 import { preloadHub } from "./hubs/registry.ts";
 
 export { SystemError } from "./ffi/errors.ts";

@@ -33,6 +33,10 @@
  * @module
  */
 
+// What a hub by specifier imports is there then, and needs no permission.
+import "../hubs/mod.ts";
+import { preloadHub } from "../hubs/registry.ts";
+
 export { connect } from "./net/connect.ts";
 export {
   type StreamAddr,
@@ -70,3 +74,6 @@ export {
   type ServeOptions,
   StopServe,
 } from "./net/serve.ts";
+
+// A program may import nothing else. Never throws: an error comes at first use.
+await preloadHub();

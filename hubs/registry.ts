@@ -18,6 +18,7 @@ import * as libevent from "./libevent.ts";
 import * as poll from "./poll.ts";
 import { reportError } from "./report.ts";
 import * as selects from "./selects.ts";
+import { importSpecifier, isSpecifier, splitSpecifier } from "./specifier.ts";
 import { thread } from "./thread.ts";
 
 /** A class of hubs. */
@@ -127,40 +128,12 @@ function builtin(name: string): HubModule {
   return module;
 }
 
-function isSpecifier(text: string): boolean {
-  return /[./:]/.test(text);
-}
-
-/** Split "specifier:ClassName"; a leading scheme belongs to the address. */
-function splitSpecifier(text: string): [address: string, className: string] {
-  const match = /^(.*[./].*):([\p{ID_Start}$_][\p{ID_Continue}$]*)?$/su.exec(
-    text,
-  );
-  return match === null ? [text, "Hub"] : [match[1]!, match[2] ?? "Hub"];
-}
-
-/** Import relative to the main module; a bare name by the import map first. */
-async function importHub(address: string): Promise<Record<string, unknown>> {
-  const beside = (): string => new URL(address, Deno.mainModule).href;
-  if (/^\.{0,2}\//.test(address)) return await import(beside());
-  try {
-    return await import(address);
-  } catch (error) {
-    if (/^[a-z][a-z0-9+-]*:/i.test(address)) throw error;
-    try {
-      return await import(beside());
-    } catch {
-      throw error;
-    }
-  }
-}
-
 async function load(text: string): Promise<HubClass> {
   const [address, className] = splitSpecifier(text);
   const what = `hub "${text}"`;
   let module: Record<string, unknown>;
   try {
-    module = await importHub(address);
+    module = await importSpecifier(address);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new HubError(`Cannot use ${what}: ${why}`, { cause });
@@ -219,7 +192,7 @@ let preloaded: { name: string; outcome: HubClass | Error } | null = null;
  */
 export async function preloadHub(): Promise<void> {
   const name = readEnv(ENVIRONMENT);
-  if (!isSpecifier(name)) return;
+  if (!isSpecifier(name) || preloaded?.name === name) return;
   try {
     preloaded = { name, outcome: await load(name) };
   } catch (error) {
@@ -270,10 +243,16 @@ export function useHub(
 ): void;
 /**
  * Choose the hub of a module by its specifier, `"<specifier>"` or
- * `"<specifier>:<ClassName>"`, relative to the main module.
+ * `"<specifier>:<ClassName>"`, relative to the main module; in a Worker, to
+ * the Worker's own.
+ *
+ * The import needs the permission to read (`--allow-read`, `--allow-import`),
+ * unless the program has imported the module itself. Where Deno would ask for
+ * it, on a terminal, the call fails instead.
  *
  * @param specifier A string with `.`, `/` or `:` in it.
- * @throws {HubError} If the module or class is missing or not available.
+ * @throws {HubError} If the module or class is missing, not available, or not
+ * permitted to be imported.
  */
 export function useHub(specifier: string): Promise<void>;
 export function useHub(
