@@ -143,6 +143,8 @@ export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const FD_CLOEXEC = 1;
 export const O_NONBLOCK: number = darwin ? 0x0004 : 0o4000;
+/** open(2), Linux: names a file, and can do nothing else. */
+export const O_PATH: number = darwin ? 0 : 0o10000000;
 export const O_CLOEXEC: number = darwin ? 0x1000000 : 0o2000000;
 
 // poll(2)

@@ -15,6 +15,8 @@
  * - Its poll method takes a number that is not open for a ready one, its select
  *   method fails in such a case and does not tell a hang-up: there every report
  *   is checked. And both begin at a random place, so reports are put in order.
+ * - So with its select method a lone writer is not woken by a hang-up that
+ *   makes the descriptor neither writable nor an error.
  * - Its epoll method refuses a regular file, which is always ready; its select
  *   method, as Debian builds it, ends the process at descriptor 1024.
  *
@@ -281,7 +283,7 @@ class LibeventPoller implements Poller {
   #recover(report: Report): number {
     let found = 0;
     for (const fd of [...this.#watched.keys()]) {
-      if (this.#c.fcntl(fd, F_GETFD, 0) >= 0) continue;
+      if (this.#ask(fd) !== BAD) continue;
       report(fd, BAD);
       found++;
     }

@@ -7,23 +7,21 @@
  *   here are as large as the largest number watched.
  * - One number that is not open fails the whole call with EBADF: then each is
  *   probed, the bad ones are reported, and the call is made again.
- * - A hang-up shows as readable only. Where a writer waits as well, poll(2)
- *   is asked once more about that one descriptor.
+ * - A hang-up shows as readable only. So a descriptor that is watched for
+ *   writing is asked for reading, too; if it is readable and nothing else,
+ *   poll(2) is asked once more about that one descriptor. Input that nobody
+ *   wants to read would end every wait at once: where a sweep finds some, the
+ *   waits that follow leave that descriptor's reading out, and its hang-up is
+ *   found by the next sweep, within seconds.
+ * - A descriptor opened with O_PATH fails the whole call as well.
  * - As with poll, the kernel sees a copy: a parked call must be woken.
  *
  * @module
  */
 
 import { monotonic } from "../ffi/clock.ts";
-import {
-  EBADF,
-  F_GETFD,
-  POLLERR,
-  POLLHUP,
-  POLLIN,
-  POLLOUT,
-} from "../ffi/constants.ts";
-import { check } from "../ffi/errors.ts";
+import { EBADF, F_GETFL, O_PATH, POLLERR, POLLHUP } from "../ffi/constants.ts";
+import { SystemError } from "../ffi/errors.ts";
 import { FD_BITS, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
@@ -45,7 +43,12 @@ function has(set: Set, fd: number): boolean {
   return (set[Math.floor(fd / FD_BITS)]! & (1 << (fd % FD_BITS))) !== 0;
 }
 
-/** Three sets of bits, and scratch copies for the kernel to write into. */
+/** Take the bits of one set out of another. */
+function mute(set: Set, out: Set): void {
+  for (let word = 0; word < set.length; word++) set[word]! &= ~out[word]!;
+}
+
+/** Sets of bits, and scratch copies for the kernel to write into. */
 class SelectPoller implements Poller {
   readonly name = "selects";
   readonly parking = "thread";
@@ -53,6 +56,11 @@ class SelectPoller implements Poller {
   readonly #interest = new Map<number, number>();
   #readers: Set = new Uint32Array(FEWEST_WORDS);
   #writers: Set = new Uint32Array(FEWEST_WORDS);
+  /** Both: what is asked for reading. */
+  #watched: Set = new Uint32Array(FEWEST_WORDS);
+  /** For writing alone, with input that nobody wants to read. */
+  #unread: Set = new Uint32Array(FEWEST_WORDS);
+  #anyUnread = false;
   #read: Set = new Uint32Array(FEWEST_WORDS);
   #write: Set = new Uint32Array(FEWEST_WORDS);
   #except: Set = new Uint32Array(FEWEST_WORDS);
@@ -68,22 +76,26 @@ class SelectPoller implements Poller {
       this.#forget(fd);
       return;
     }
-    check(this.#c.fcntl(fd, F_GETFD, 0), "fcntl", `Cannot watch fd ${fd}`);
+    if (!this.#isOpen(fd)) {
+      throw new SystemError(EBADF, "fcntl", `Cannot watch fd ${fd}`);
+    }
     if (fd >= this.#readers.length * FD_BITS) this.#grow(fd);
     this.#interest.set(fd, interest);
     put(this.#readers, fd, (interest & READ) !== 0);
     put(this.#writers, fd, (interest & WRITE) !== 0);
+    put(this.#watched, fd, true);
+    if ((interest & READ) !== 0) put(this.#unread, fd, false);
     if (fd > this.#top) this.#top = fd;
   }
 
   sweep(report: Report): number {
     if (this.#top < 0) return 0;
+    if (this.#anyUnread) this.#unread.fill(0);
+    this.#anyUnread = false;
     let found = 0;
     let left = this.#select();
     if (left < 0 && errno() === EBADF) {
-      const bad = [...this.#interest.keys()].filter((fd) =>
-        this.#c.fcntl(fd, F_GETFD, 0) < 0
-      );
+      const bad = [...this.#interest.keys()].filter((fd) => !this.#isOpen(fd));
       for (const fd of bad) {
         this.#forget(fd);
         report(fd, BAD);
@@ -94,13 +106,19 @@ class SelectPoller implements Poller {
     if (left <= 0) return found;
     const words = Math.floor(this.#top / FD_BITS) + 1;
     for (let word = 0; word < words; word++) {
-      const read = this.#read[word]! | this.#except[word]!;
+      const some = this.#read[word]!;
+      const read = (some & this.#readers[word]!) | this.#except[word]!;
       const write = this.#write[word]!;
-      for (let any = read | write; any !== 0; any &= any - 1) {
+      for (let any = some | read | write; any !== 0; any &= any - 1) {
         const shift = 31 - Math.clz32(any & -any);
         const bits = ((read >>> shift) & 1) * READ |
           ((write >>> shift) & 1) * WRITE;
         const fd = word * FD_BITS + shift;
+        if (bits === 0 && !this.#hungUp(fd)) {
+          put(this.#unread, fd, true);
+          this.#anyUnread = true;
+          continue;
+        }
         report(fd, this.#withHangUp(fd, bits));
         found++;
       }
@@ -119,7 +137,8 @@ class SelectPoller implements Poller {
     this.#wakeup.clear();
     const { fd } = this.#wakeup;
     if (fd >= this.#readers.length * FD_BITS) this.#grow(fd);
-    const read = this.#readers.slice();
+    const read = this.#watched.slice();
+    if (this.#anyUnread) mute(read, this.#unread);
     put(read, fd, true);
     await this.#c.pselect_park(
       Math.max(this.#top, fd) + 1,
@@ -136,11 +155,17 @@ class SelectPoller implements Poller {
   }
 
   linger(timeout: number): boolean {
-    return this.#select(this.#timespec.set(timeout)) > 0;
+    this.#read.set(this.#watched);
+    if (this.#anyUnread) mute(this.#read, this.#unread);
+    return this.#call(this.#timespec.set(timeout)) > 0;
   }
 
-  #select(timeout: Uint8Array<ArrayBuffer> = this.#zero): number {
-    this.#read.set(this.#readers);
+  #select(): number {
+    this.#read.set(this.#watched);
+    return this.#call(this.#zero);
+  }
+
+  #call(timeout: Uint8Array<ArrayBuffer>): number {
     this.#write.set(this.#writers);
     this.#except.set(this.#readers);
     return this.#c.pselect(
@@ -155,24 +180,33 @@ class SelectPoller implements Poller {
 
   /** A descriptor that hung up is ready for a writer too. */
   #withHangUp(fd: number, bits: number): number {
+    if (bits === 0) return READ | WRITE;
     if (bits !== READ || this.#interest.get(fd) !== (READ | WRITE)) return bits;
+    return this.#hungUp(fd) ? READ | WRITE : bits;
+  }
+
+  #hungUp(fd: number): boolean {
     this.#oneView.setInt32(0, fd, true);
-    this.#oneView.setInt16(4, POLLIN | POLLOUT, true);
+    this.#oneView.setInt16(4, 0, true);
     this.#oneView.setInt16(6, 0, true);
     this.#c.poll(this.#one, 1, 0);
-    const revents = this.#oneView.getInt16(6, true);
-    return (revents & (POLLERR | POLLHUP)) !== 0 ? READ | WRITE : bits;
+    return (this.#oneView.getInt16(6, true) & (POLLERR | POLLHUP)) !== 0;
+  }
+
+  /** Whether it is an open descriptor that can be waited for. */
+  #isOpen(fd: number): boolean {
+    const flags = this.#c.fcntl(fd, F_GETFL, 0);
+    return flags >= 0 && (flags & O_PATH) === 0;
   }
 
   #forget(fd: number): void {
     if (!this.#interest.delete(fd)) return;
     put(this.#readers, fd, false);
     put(this.#writers, fd, false);
+    put(this.#watched, fd, false);
     if (fd !== this.#top) return;
     let top = fd;
-    while (top >= 0 && !has(this.#readers, top) && !has(this.#writers, top)) {
-      top--;
-    }
+    while (top >= 0 && !has(this.#watched, top)) top--;
     this.#top = top;
   }
 
@@ -186,6 +220,8 @@ class SelectPoller implements Poller {
     };
     this.#readers = larger(this.#readers);
     this.#writers = larger(this.#writers);
+    this.#watched = larger(this.#watched);
+    this.#unread = larger(this.#unread);
     this.#read = new Uint32Array(words);
     this.#write = new Uint32Array(words);
     this.#except = new Uint32Array(words);

@@ -6,11 +6,15 @@
  */
 
 import assert from "node:assert/strict";
+import { O_PATH } from "../../ffi/constants.ts";
+import { libc } from "../../ffi/libc.ts";
 import { READ, WRITE } from "../poller.ts";
 import { kill, sleep, spawn } from "../spawn.ts";
 import { trampoline } from "../trampoline.ts";
-import { assertNoSpin, NOTICE_MS } from "./checks.ts";
+import { assertBadFd, assertNoSpin, NOTICE_MS } from "./checks.ts";
 import { type Case, failure, never, within } from "./rig.ts";
+
+const SHUT_RDWR = 2;
 
 /** The cases of this group. */
 export const descriptorCases: readonly Case[] = [
@@ -106,6 +110,67 @@ export const descriptorCases: readonly Case[] = [
     }
     rig.assertIdle();
   }],
+
+  ["a hang-up alone wakes a lone writer, unread input or not", async (rig) => {
+    for (const unread of [false, true]) {
+      const [a, b] = rig.socketpair();
+      rig.fill(a);
+      if (unread) rig.write(b);
+      const gt = spawn(() => trampoline(a, { write: true }));
+      await sleep();
+      await rig.parked();
+      await assertNoSpin(rig);
+      if (unread) rig.write(b);
+      await assertNoSpin(rig);
+      assert.equal(gt.dead, false);
+      // Hung up, and still full: neither writable nor an error.
+      libc().shutdown(a, SHUT_RDWR);
+      assert.equal(await within(NOTICE_MS, gt.wait()), a);
+      rig.close(b);
+    }
+    rig.assertIdle();
+  }],
+
+  ["unread input does not keep a lone writer from others", async (rig) => {
+    const [a, b] = rig.socketpair();
+    const [reader, writer] = rig.pipe();
+    rig.fill(a);
+    rig.write(b);
+    const blocked = spawn(() => trampoline(a, { write: true }));
+    const other = spawn(() => trampoline(reader, { read: true }));
+    await sleep();
+    await rig.parked();
+    rig.write(writer);
+    assert.equal(await within(NOTICE_MS, other.wait()), reader);
+    // It is wanted now.
+    assert.equal(
+      await within(NOTICE_MS, trampoline(a, { read: true })),
+      a,
+    );
+    while (rig.read(b, 65_536) !== null);
+    assert.equal(await within(NOTICE_MS, blocked.wait()), a);
+    rig.assertIdle();
+  }],
+
+  [
+    "what names a file and no more is EBADF, and hinders nobody",
+    async (rig) => {
+      if (O_PATH === 0) return;
+      const [reader, writer] = rig.pipe();
+      const other = spawn(() => trampoline(reader, { read: true }));
+      const named = libc().open(new TextEncoder().encode("/\0"), O_PATH);
+      try {
+        assertBadFd(await failure(trampoline(named, { read: true })));
+        assertBadFd(await failure(trampoline(named, { write: true })));
+      } finally {
+        rig.hub.notifyClose(named);
+        libc().close(named);
+      }
+      rig.write(writer);
+      assert.equal(await within(NOTICE_MS, other.wait()), reader);
+      rig.assertIdle();
+    },
+  ],
 
   ["a hang-up wakes a lone writer, and a lone reader", async (rig) => {
     const [reader, writer] = rig.pipe();
