@@ -48,6 +48,24 @@ Deno.test("deno publish accepts the package, without slow types", async () => {
   );
 });
 
+Deno.test("deno.json exports exactly what is promised", async () => {
+  const { exports } = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", ROOT)),
+  );
+  assertEquals(Object.keys(exports).sort(), [
+    ".",
+    "./conformance",
+    "./debug",
+    "./demo",
+    "./hubs",
+    "./hubs/epolls",
+    "./hubs/libevent",
+    "./hubs/poll",
+    "./hubs/selects",
+    "./net",
+  ]);
+});
+
 Deno.test("deno.json exports files that are there", async () => {
   const { exports } = JSON.parse(
     await Deno.readTextFile(new URL("deno.json", ROOT)),
