@@ -20,7 +20,7 @@ import {
 import { LoopSignal, macrotask } from "./deno_loop.ts";
 import { Fairness } from "./fairness.ts";
 import { driverPending } from "./loop_driver.ts";
-import type { Parking, ParkingName } from "./parking.ts";
+import { type Parking, type ParkingName, TimedParking } from "./parking.ts";
 import type { Poller } from "./poller.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
 
@@ -220,7 +220,13 @@ export class Idle {
     this.#signal?.rest();
     const idling = this.#idling;
     this.#idling = true;
-    await this.#parking.park(timeout, idling);
+    try {
+      await this.#parking.park(timeout, idling);
+    } catch {
+      // A park that throws instead of waiting is none.
+      void this.#parking.close();
+      this.#parking = new TimedParking();
+    }
     this.#exhausted = this.#parked && timeout === cap;
     if (this.#exhausted) {
       const longest = Math.max(LAST_AUDIT, this.#auditCost * IDLE_SHARE);

@@ -287,6 +287,23 @@ hubTest("a poller whose park rejects is no reason to end", async (rig) => {
   rig.takeReports();
 });
 
+hubTest("a poller whose park throws is swept from a timer", async () => {
+  class Throwing extends Manual {
+    parks = 0;
+    park(): Promise<void> {
+      this.parks++;
+      throw new Error("park failed");
+    }
+  }
+  const poller = useMade(new Throwing());
+  const gt = spawn(() => trampoline(5, { read: true }));
+  while (poller.parks === 0) await new Promise((go) => setTimeout(go, 1));
+  assertEquals(await within(5000, sleep(2)), undefined);
+  poller.ready.set(5, 1);
+  assertEquals(await within(5000, gt.wait()), 5);
+  assertEquals(getHub().statistics().parking, "none");
+});
+
 hubTest("a poller without wake() is asked for short waits only", async () => {
   const asked: (number | null)[] = [];
   class Deaf extends Manual {
