@@ -16,6 +16,8 @@ import type { Poller } from "./poller.ts";
 
 /** The longest brief wait by default, ms. */
 const DEFAULT = 0.05;
+/** The longest that can be had, ms: so long at most Deno's loop stands still. */
+const MOST = 1;
 /** So many bets lost in a row are borne. */
 const PATIENCE = 3;
 /** The first pause after that; each one that follows is twice as long, ... */
@@ -66,17 +68,18 @@ export class BriefWait {
   #tries = 0;
 
   /**
-   * @param longest ms; 0 for none.
-   * @throws {RangeError} If `longest` is negative, NaN or above 1.
+   * @param longest ms; 0 for none; more than 1 counts as 1.
+   * @throws {RangeError} If `longest` is negative or NaN.
    */
-  constructor(poller: Poller, longest: number = DEFAULT) {
-    if (!(longest >= 0 && longest <= 1)) {
+  constructor(poller: Poller, longest: number | null = DEFAULT) {
+    const wanted = longest ?? DEFAULT;
+    if (!(wanted >= 0)) {
       throw new RangeError(
-        `Cannot wait briefly: briefWait is not from 0 to 1 ms: ${longest}`,
+        `Cannot wait briefly: briefWait is negative or NaN: ${wanted}`,
       );
     }
     this.#poller = poller;
-    this.#longest = poller.linger === undefined ? 0 : longest;
+    this.#longest = poller.linger === undefined ? 0 : Math.min(wanted, MOST);
   }
 
   /** Whether the next wait should be made. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { HubOptions } from "./hub.ts";
 import { READ, WRITE } from "./poller.ts";
 
 /** The largest number a descriptor can have. */
@@ -54,7 +55,13 @@ export function checkAdd(
   fd: unknown,
   cb: unknown,
   tb: unknown,
+  markAsClosed: unknown,
 ): void {
+  if (typeof evtype !== "number") {
+    throw new TypeError(
+      `Cannot listen: evtype is no number: ${typeof evtype}`,
+    );
+  }
   if (evtype !== READ && evtype !== WRITE) {
     throw new RangeError(
       `Cannot listen: evtype is neither READ nor WRITE: ${evtype}`,
@@ -64,6 +71,34 @@ export function checkAdd(
   if (typeof cb !== "function" || typeof tb !== "function") {
     throw new TypeError("Cannot listen: cb and tb must be functions");
   }
+  if (markAsClosed !== null && typeof markAsClosed !== "function") {
+    throw new TypeError("Cannot listen: markAsClosed is no function");
+  }
+}
+
+/**
+ * The options of a hub; null counts as none, and so it does for each of them.
+ * Whether their values are right is seen where they are used.
+ *
+ * @throws {TypeError} If they, or one of them, have the wrong type.
+ */
+export function checkedOptions<T extends HubOptions>(options: T | null): T {
+  if (options === null) return {} as T;
+  if (typeof options !== "object") {
+    throw new TypeError(
+      `Cannot make a hub: options is no object: ${typeof options}`,
+    );
+  }
+  checkOption("parking", options.parking, "string");
+  checkOption("briefWait", options.briefWait, "number");
+  return options;
+}
+
+function checkOption(name: string, value: unknown, type: string): void {
+  if (value === undefined || value === null || typeof value === type) return;
+  throw new TypeError(
+    `Cannot make a hub: ${name} is no ${type}: ${typeof value}`,
+  );
 }
 
 /** The clock, if it is one. */

@@ -15,6 +15,8 @@ import { PostedParking, type Poster } from "./posted_parking.ts";
 /** What may be asked for. */
 export type ParkingChoice = "auto" | "aio" | "uring" | "thread";
 
+const VARIABLE = "GREENHUB_PARKING";
+
 const CHOICES: readonly string[] = ["auto", "aio", "uring", "thread"];
 
 /** Park by the poller's own means. */
@@ -46,10 +48,11 @@ export function chooseParking(
   poller: Poller,
   choice: ParkingChoice | undefined,
 ): Parking {
-  const wanted = choice ?? (readEnv("GREENHUB_PARKING") || "auto");
+  const wanted = choice ?? (readEnv(VARIABLE) || "auto");
   if (!CHOICES.includes(wanted)) {
+    const of = (choice ?? null) === null ? ` of ${VARIABLE}` : "";
     throw new RangeError(
-      `Cannot park by "${wanted}": valid are ${CHOICES.join(", ")}`,
+      `Cannot park by "${wanted}"${of}: valid are ${CHOICES.join(", ")}`,
     );
   }
   const forced = choice === "aio" || choice === "uring";

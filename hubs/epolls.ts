@@ -42,6 +42,7 @@ import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { FdMap } from "./fd_map.ts";
+import { checkedOptions } from "./checks.ts";
 import { BaseHub, type HubOptions } from "./hub.ts";
 import { BAD, type Poller, READ, type Report, WRITE } from "./poller.ts";
 
@@ -285,6 +286,7 @@ export function whyUnavailable(): string {
 export class Hub extends BaseHub {
   /** Make the hub: one epoll descriptor. */
   constructor(options: HubOptions = {}) {
-    super(new EpollPoller(), { clock: monotonic, ...options });
+    const given = checkedOptions(options);
+    super(new EpollPoller(), { ...given, clock: given.clock ?? monotonic });
   }
 }

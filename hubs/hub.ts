@@ -8,6 +8,7 @@
 import {
   checkAdd,
   checkedClock,
+  checkedOptions,
   checkPoller,
   checkScheduled,
 } from "./checks.ts";
@@ -91,8 +92,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * Make a hub. MAINLOOP starts at the first switch. A poller whose hub cannot
    * be made is closed.
    *
-   * @throws {TypeError} If `poller` lacks `watch`, `sweep` or `close`, or
-   * `clock` is no function.
+   * @throws {TypeError} If `poller` lacks `watch`, `sweep` or `close`, or an
+   * option has a wrong type.
    * @throws {RangeError} If an option has a wrong value.
    * @throws {HubError} If the way to park that was asked for does not work.
    */
@@ -102,13 +103,14 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     this.#poller = poller;
     this.#table = new ListenerTable(poller);
     try {
-      const clock = checkedClock(options.clock ?? (() => performance.now()));
+      const given = checkedOptions(options);
+      const clock = checkedClock(given.clock ?? (() => performance.now()));
       this.#loop = new Mainloop(
         this.name,
         poller,
         this.#table,
         clock,
-        options,
+        given,
       );
     } catch (error) {
       try {
@@ -164,13 +166,14 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     tb: ErrorCallback,
     markAsClosed?: (() => void) | null,
   ): FdListener {
-    checkAdd(evtype, fd, cb, tb);
+    const mark = markAsClosed ?? null;
+    checkAdd(evtype, fd, cb, tb, mark);
     const listener = new FdListener(
       evtype,
       fd,
       cb,
       tb,
-      markAsClosed ?? null,
+      mark,
       getCurrent(),
       thread.settings.listenerStacks ? captureStack() : null,
     );

@@ -29,8 +29,8 @@ export interface IdleOptions {
   /** Which way to park; default `"auto"`, the fastest that works. */
   readonly parking?: ParkingChoice;
   /**
-   * The longest brief wait before a park, ms, from 0 (none) to 1; default 0.05.
-   * Where that pays, it is spent asking the kernel again and again.
+   * The longest brief wait before a park, ms; 0: none; default 0.05; more than
+   * 1 counts as 1. Where that pays, it is spent asking the kernel again and again.
    */
   readonly briefWait?: number;
 }

@@ -50,6 +50,7 @@ import {
   whyNoLibevent,
 } from "../ffi/libevent.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
+import { checkedOptions } from "./checks.ts";
 import { HubError } from "./errors.ts";
 import { BaseHub, type HubOptions, type Statistics } from "./hub.ts";
 import { BAD, type Poller, READ, type Report, WRITE } from "./poller.ts";
@@ -363,8 +364,9 @@ export class Hub extends BaseHub {
    * @throws {HubError} If libevent was built without `options.method`.
    */
   constructor(options: LibeventOptions = {}) {
-    const poller = new LibeventPoller(checkedMethod(options.method));
-    super(poller, { clock: monotonic, ...options });
+    const given = checkedOptions(options);
+    const poller = new LibeventPoller(checkedMethod(given.method));
+    super(poller, { ...given, clock: given.clock ?? monotonic });
     this.#poller = poller;
   }
 
@@ -374,9 +376,12 @@ export class Hub extends BaseHub {
   }
 }
 
-function checkedMethod(method: string | undefined): string | undefined {
+function checkedMethod(
+  method: string | null | undefined,
+): string | undefined {
   const methods = libeventMethods();
-  if (method === undefined || methods.includes(method)) return method;
+  if (method === undefined || method === null) return undefined;
+  if (methods.includes(method)) return method;
   throw new HubError(
     `Cannot make hub libevent: no method "${method}", only ` +
       methods.join(", "),

@@ -28,6 +28,7 @@ import { check } from "../ffi/errors.ts";
 import { POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { libc, whyNoLibc } from "../ffi/libc.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
+import { checkedOptions } from "./checks.ts";
 import { BaseHub, type HubOptions } from "./hub.ts";
 import { BAD, type Poller, READ, type Report, WRITE } from "./poller.ts";
 
@@ -168,6 +169,7 @@ export function whyUnavailable(): string {
 export class Hub extends BaseHub {
   /** Make the hub; it needs no descriptor until it parks. */
   constructor(options: HubOptions = {}) {
-    super(new PollPoller(), { clock: monotonic, ...options });
+    const given = checkedOptions(options);
+    super(new PollPoller(), { ...given, clock: given.clock ?? monotonic });
   }
 }

@@ -25,6 +25,7 @@ import { SystemError } from "../ffi/errors.ts";
 import { FD_BITS, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
+import { checkedOptions } from "./checks.ts";
 import { BaseHub, type HubOptions } from "./hub.ts";
 import { BAD, type Poller, READ, type Report, WRITE } from "./poller.ts";
 
@@ -252,6 +253,7 @@ export function whyUnavailable(): string {
 export class Hub extends BaseHub {
   /** Make the hub; it needs no descriptor until it parks. */
   constructor(options: HubOptions = {}) {
-    super(new SelectPoller(), { clock: monotonic, ...options });
+    const given = checkedOptions(options);
+    super(new SelectPoller(), { ...given, clock: given.clock ?? monotonic });
   }
 }

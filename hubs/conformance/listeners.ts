@@ -106,8 +106,19 @@ export const listenerCases: readonly Case[] = [
     assert.throws(bad(0, reader, never, never), RangeError);
     assert.throws(bad(READ, reader, null, never), TypeError);
     assert.throws(bad(READ, reader, never, undefined), TypeError);
+    for (const evtype of ["read", "1", null, undefined]) {
+      assert.throws(bad(evtype, reader, never, never), TypeError);
+    }
+    for (const mark of [5, "x", {}]) {
+      assert.throws(
+        () => hub.add(READ, reader, never, never, mark as never),
+        TypeError,
+        "markAsClosed",
+      );
+    }
     rig.assertIdle();
     hub.remove(hub.add(READ, reader, never, never));
+    hub.remove(hub.add(READ, reader, never, never, null));
   }],
 
   ["add() takes a reader and a writer of one descriptor", async (rig) => {

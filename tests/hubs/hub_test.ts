@@ -21,11 +21,16 @@ import {
   trampoline,
   useHub,
 } from "../../mod.ts";
+import type { HubOptions } from "../../hubs/hub.ts";
 import * as epolls from "../../hubs/epolls.ts";
+import * as libevent from "../../hubs/libevent.ts";
 import * as poll from "../../hubs/poll.ts";
 import * as selects from "../../hubs/selects.ts";
 import { failure, never, within } from "../../hubs/conformance/rig.ts";
 import { hubTest } from "./hub_test_case.ts";
+
+// What opening libevent leaves open, it keeps.
+if (libevent.isAvailable()) await new libevent.Hub().close();
 
 /** Readiness by hand: what is in `ready` is reported, masked by the interest. */
 class Manual implements Poller {
@@ -103,6 +108,36 @@ for (const [name, module] of Object.entries({ epolls, poll, selects })) {
     await plain.close();
   });
 }
+
+for (
+  const [name, module] of Object.entries({ epolls, poll, selects, libevent })
+) {
+  hubTest(`new Hub(options) of ${name} refuses wrong types`, async () => {
+    if (!module.isAvailable()) return;
+    const make = (options: unknown) => () =>
+      new module.Hub(options as HubOptions);
+    for (const options of [7, "x", true, Symbol("options"), () => {}]) {
+      assertThrows(make(options), TypeError, "options is no object");
+    }
+    assertThrows(make({ parking: 5 }), TypeError, "parking");
+    assertThrows(make({ parking: "rubbish" }), RangeError, '"rubbish"');
+    assertThrows(make({ briefWait: "x" }), TypeError, "briefWait");
+    assertThrows(make({ briefWait: NaN }), RangeError, "briefWait");
+    assertThrows(make({ briefWait: -1 }), RangeError, "briefWait");
+    const none = { parking: null, briefWait: null, clock: null };
+    for (const options of [null, undefined, {}, none, { briefWait: 2 }]) {
+      await make(options)().close();
+    }
+  });
+}
+
+hubTest("new BaseHub() closes a poller whose options are refused", () => {
+  for (const options of [7, { parking: 5 }, { clock: 5 }, { briefWait: -1 }]) {
+    const poller = new Manual();
+    assertThrows(() => new BaseHub(poller, options as HubOptions));
+    assertEquals(poller.closed, 1);
+  }
+});
 
 hubTest(
   "a poller that reports what nobody asked for is told to forget it",

@@ -2,7 +2,13 @@
  * Parking: every way by force, and what happens when one does not work.
  */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { libc } from "../../ffi/libc.ts";
 import { O_NONBLOCK } from "../../ffi/constants.ts";
 import { BriefWait } from "../../hubs/brief_wait.ts";
@@ -155,6 +161,16 @@ Deno.test("GREENHUB_PARKING forces a way where it was granted", async () => {
     });
     assertRan(result, `3 ${hub} ${way}\n`);
   }
+});
+
+Deno.test("GREENHUB_PARKING that is unknown is named in the error", async () => {
+  const text = `import { getHub } from "${projectUrl("mod.ts")}";
+    try { getHub(); } catch (error) { console.log(error.name, error.message); }`;
+  const { stdout } = await runProgram(text, {
+    flags: ["--allow-ffi", "--allow-env=GREENHUB_PARKING"],
+    env: { GREENHUB_PARKING: "rubbish" },
+  });
+  assertMatch(stdout, /^RangeError Cannot .*"rubbish" of GREENHUB_PARKING: /);
 });
 
 Deno.test("epolls parks without a thread under a scoped grant too", async () => {
@@ -314,10 +330,24 @@ Deno.test("BriefWait sleeps where asking does not pay", () => {
   assertEquals([poller.asked, poller.slept], [100, 0]);
 });
 
-Deno.test("BriefWait can be switched off and refuses long waits", () => {
+Deno.test("BriefWait can be switched off, and is never above 1 ms", () => {
   assertEquals(new BriefWait(new Bets(), 0).pays(), false);
-  assertThrows(() => new BriefWait(new Bets(), 5), RangeError, "briefWait");
+  for (const longest of [1, 5, Infinity]) {
+    let asked = 0;
+    const sleepy = new BriefWait({
+      watch() {},
+      sweep: () => 0,
+      close() {},
+      linger(ms: number) {
+        asked = Math.max(asked, ms);
+        return false;
+      },
+    }, longest);
+    for (let i = 0; i < 200; i++) if (sleepy.pays()) sleepy.wait(Infinity);
+    assertEquals(asked, 1);
+  }
   assertThrows(() => new BriefWait(new Bets(), NaN), RangeError, "briefWait");
+  assertThrows(() => new BriefWait(new Bets(), -1), RangeError, "briefWait");
 });
 
 Deno.test("statistics() counts brief waits, none with briefWait: 0", async () => {
