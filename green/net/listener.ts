@@ -12,7 +12,7 @@ import { SystemError } from "../../ffi/errors.ts";
 import { acceptSocket, peer, peerSize, removePath } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ } from "../../hubs/poller.ts";
-import { outerSteps, refused } from "../../hubs/thrown.ts";
+import { outer, refused } from "../../hubs/thrown.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn, TcpConn, UnixConn } from "./conn.ts";
 import { adopt, closedError, giveBack } from "./descriptor.ts";
@@ -42,6 +42,41 @@ class AcceptWait extends OwnedWait {
   }
 
   release(): void {}
+}
+
+/** No generator: its `return()` would wait for the `next()` under way. */
+class Connections<T extends StreamConn>
+  implements AsyncIterableIterator<T, undefined, void> {
+  readonly #listener: Listener<T>;
+
+  constructor(listener: Listener<T>) {
+    this.#listener = listener;
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    return outer(this.#next());
+  }
+
+  async #next(): Promise<IteratorResult<T, undefined>> {
+    try {
+      if (this.#listener.fileno() < 0) return { value: undefined, done: true };
+      return { value: await this.#listener.accept(), done: false };
+    } catch (error) {
+      if (!(error instanceof IOClosed && this.#listener.fileno() < 0)) {
+        throw error;
+      }
+      return { value: undefined, done: true };
+    }
+  }
+
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#listener.close();
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
 }
 
 /** Accepts connections; made by `listen`. */
@@ -142,22 +177,12 @@ export class Listener<
     this.close();
   }
 
-  /** The connections, one after the other, until it is closed. */
-  [Symbol.asyncIterator](): AsyncGenerator<T, undefined, void> {
-    return outerSteps(this.#each());
-  }
-
-  async *#each(): AsyncGenerator<T, undefined, void> {
-    while (this.#fd >= 0) {
-      let conn;
-      try {
-        conn = await this.accept();
-      } catch (error) {
-        if (error instanceof IOClosed && this.#fd < 0) return;
-        throw error;
-      }
-      yield conn;
-    }
+  /**
+   * The connections, one after the other, until it is closed. As with Deno's,
+   * whoever leaves a loop over them early closes the listener.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined, void> {
+    return new Connections(this);
   }
 
   /** Here for code written for Deno's: a wait always keeps the process alive. */

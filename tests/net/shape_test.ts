@@ -166,6 +166,26 @@ for (const [whose, net] of BOTH) {
     assertEquals(served, 3);
   });
 
+  test(`leaving for await early closes the listener of ${whose} sockets`, async () => {
+    const listener = net.listen(LOCAL);
+    const { port } = listener.addr;
+    const dialling = net.connect({ port });
+    for await (const conn of listener) {
+      conn.close();
+      break;
+    }
+    (await dialling).close();
+    net.listen({ ...LOCAL, port }).close();
+  });
+
+  test(`return() ends an iteration that waits over ${whose} sockets`, async () => {
+    const connections = net.listen(LOCAL)[Symbol.asyncIterator]();
+    const waiting = connections.next();
+    assertEquals((await connections.return!()).done, true);
+    assertEquals(await waiting, { value: undefined, done: true });
+    assertEquals((await connections.next()).done, true);
+  });
+
   test(`a BYOB reader runs on ${whose} sockets`, async () => {
     const [a, b] = await pairOf(net);
     await a.write(bytes("hello"));
