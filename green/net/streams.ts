@@ -2,12 +2,16 @@
  * `readable` and `writable` of a connection, as Deno's own behave: the end of
  * either closes the connection, and so does an error.
  *
- * The trap it guards: a stream that allocates its buffer when it is asked for
- * data keeps one per idle connection. Here bytes are received into a scratch
- * buffer of the thread's once they are there, and copied out.
+ * The traps it guards: a call that was refused (`HubError`) is no error of the
+ * connection, where others may be reading and writing; and a stream that
+ * allocates its buffer when it is asked for data keeps one per idle connection.
+ * Here bytes are received into a scratch buffer of the thread's once they are
+ * there, and copied out.
  *
  * @module
  */
+
+import { HubError } from "../../hubs/errors.ts";
 
 /** What the streams need of a connection. */
 export interface StreamSource {
@@ -46,6 +50,12 @@ async function fill(
   source.closeWhenWritten();
 }
 
+/** Close what an error has ended; returns the error. */
+function broken(source: StreamSource, error: unknown): unknown {
+  if (!(error instanceof HubError)) source.close();
+  return error;
+}
+
 /** The data received, as a byte stream. */
 export function makeReadable(
   source: StreamSource,
@@ -56,8 +66,7 @@ export function makeReadable(
       try {
         await fill(source, controller);
       } catch (error) {
-        source.close();
-        throw error;
+        throw broken(source, error);
       }
     },
     cancel() {
@@ -75,8 +84,7 @@ export function makeWritable(
       try {
         await source.write(chunk);
       } catch (error) {
-        source.close();
-        throw error;
+        throw broken(source, error);
       }
     },
     close() {

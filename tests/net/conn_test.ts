@@ -297,6 +297,19 @@ test("read() by a second greenthread rejects with HubError, the first goes on", 
   assertQuiet();
 });
 
+test("readable refuses a second reader, and leaves the first its connection", async () => {
+  const [a, b] = await tcpPair();
+  const first = spawn(() => a.read(new Uint8Array(4)));
+  await sleep(1);
+  await assertRejects(() => a.readable.getReader().read(), HubError, "read");
+  await b.write(bytes("abcd"));
+  assertEquals(await first.wait(), 4);
+  assert(a.fileno() >= 0);
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
 test("read() queues when hubPreventMultipleReaders is off", async () => {
   const [a, b] = await tcpPair();
   hubPreventMultipleReaders(false);
