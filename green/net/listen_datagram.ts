@@ -43,7 +43,7 @@ import {
 
 function listenUdp(options: UdpListenOptions): DatagramConn {
   const port = checkedPort(options.port ?? 0, "listen");
-  const host = checkedHost(options.hostname, "listen", "127.0.0.1");
+  const host = checkedHost(options.hostname, "listen", "0.0.0.0");
   const fd = firstOf(
     bindable(host, port, true),
     (raw) =>

@@ -53,7 +53,7 @@ export interface UnixListenOptions extends Deno.UnixListenOptions {
 export interface UdpListenOptions {
   /** The port; 0 is any free one. */
   port?: number;
-  /** An IP address or a host name; default `"127.0.0.1"`. */
+  /** An IP address or a host name; default `"0.0.0.0"`, which is all. */
   hostname?: string;
   /** Over UDP. */
   transport: "udp";

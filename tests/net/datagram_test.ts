@@ -38,6 +38,15 @@ test("send() and receive() carry UDP datagrams over both families", async () => 
   });
 });
 
+test("listenDatagram() binds all addresses unless told, as Deno's does", async () => {
+  using a = listenDatagram({ transport: "udp", port: 0 });
+  const { hostname, port } = a.addr as Deno.NetAddr;
+  assertEquals(hostname, "0.0.0.0");
+  using b = listenDatagram({ ...LOCAL, hostname: "127.0.0.2" });
+  await b.send(bytes("x"), { transport: "udp", hostname: "127.0.0.3", port });
+  assertEquals(await a.receive(), [bytes("x"), b.addr]);
+});
+
 test("receive() waits, and cuts off what does not fit", async () => {
   using a = listenDatagram(LOCAL);
   using b = listenDatagram(LOCAL);
