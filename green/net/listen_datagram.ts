@@ -55,15 +55,14 @@ function listenUdp(options: UdpListenOptions): DatagramConn {
         if (options.reusePort === true) {
           setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
         }
-        if (options.loopback !== undefined) {
-          const v6 = familyOf(raw) === AF_INET6;
-          setOption(
-            fd,
-            v6 ? IPPROTO_IPV6 : IPPROTO_IP,
-            v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP,
-            options.loopback ? 1 : 0,
-          );
-        }
+        // The kernel's own default is on.
+        const v6 = familyOf(raw) === AF_INET6;
+        setOption(
+          fd,
+          v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+          v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP,
+          options.loopback === true ? 1 : 0,
+        );
         bindSocket(fd, raw, `${host}:${port}`);
       }),
   );

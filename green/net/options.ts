@@ -57,11 +57,11 @@ export interface UdpListenOptions {
   hostname?: string;
   /** Over UDP. */
   transport: "udp";
-  /** Take the address even if somebody else has it (SO_REUSEADDR). */
+  /** Share the address with others that do so (SO_REUSEADDR); default false. */
   reuseAddress?: boolean;
-  /** Let several sockets share the port (SO_REUSEPORT). */
+  /** Let several sockets share the port (SO_REUSEPORT); default false. */
   reusePort?: boolean;
-  /** Get one's own multicasts too. */
+  /** Get one's own multicasts too; default false. */
   loopback?: boolean;
 }
 

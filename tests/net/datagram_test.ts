@@ -17,8 +17,24 @@ import {
   Timeout,
 } from "../../mod.ts";
 import { listenDatagram } from "../../green/net.ts";
+import {
+  IP_MULTICAST_LOOP,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_MULTICAST_LOOP,
+  SO_BROADCAST,
+  SOL_SOCKET,
+} from "../../ffi/socket_constants.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
-import { bytes, pattern, settled, temporaryPath, test, text } from "./rig.ts";
+import {
+  bytes,
+  optionOf,
+  pattern,
+  settled,
+  temporaryPath,
+  test,
+  text,
+} from "./rig.ts";
 
 getHub();
 
@@ -174,6 +190,43 @@ test("send() to a Unix socket whose queue is full waits, in order and within its
     assertEquals(getHub().getTimersCount(), 0);
   } finally {
     Deno.removeSync(path);
+  }
+});
+
+for (
+  const [v, hostname, level, name] of [
+    [4, "127.0.0.1", IPPROTO_IP, IP_MULTICAST_LOOP],
+    [6, "::1", IPPROTO_IPV6, IPV6_MULTICAST_LOOP],
+  ] as const
+) {
+  test(`listenDatagram() has IPv${v} multicasts looped back only with loopback`, () => {
+    for (const loopback of [undefined, false, true]) {
+      using a = listenDatagram({
+        ...LOCAL,
+        hostname,
+        ...loopback === undefined ? {} : { loopback },
+      });
+      assertEquals(optionOf(a, level, name), loopback === true ? 1 : 0);
+    }
+  });
+}
+
+test("listenDatagram() may send broadcasts", () => {
+  using a = listenDatagram(LOCAL);
+  assert(optionOf(a, SOL_SOCKET, SO_BROADCAST) !== 0);
+});
+
+test("listenDatagram() shares an address with reuseAddress or reusePort alone", () => {
+  for (const share of [{ reuseAddress: true }, { reusePort: true }]) {
+    using a = listenDatagram({ ...LOCAL, ...share });
+    const { port } = a.addr as Deno.NetAddr;
+    using b = listenDatagram({ ...LOCAL, ...share, port });
+    assertEquals(b.addr, a.addr);
+    const error = assertThrows(
+      () => listenDatagram({ ...LOCAL, port }),
+      SystemError,
+    );
+    assertEquals(error.code, "EADDRINUSE");
   }
 });
 

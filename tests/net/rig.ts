@@ -1,5 +1,6 @@
 /** What the tests of green sockets share: pairs, data, resets. */
 
+import { libc } from "../../ffi/libc.ts";
 import { setOptionBytes } from "../../ffi/socket.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../ffi/socket_constants.ts";
 import { getHub, sleep } from "../../mod.ts";
@@ -69,6 +70,18 @@ export function reset(conn: { fileno(): number; close(): void }): void {
   const linger = new Uint8Array(new Int32Array([1, 0]).buffer);
   setOptionBytes(conn.fileno(), SOL_SOCKET, SO_LINGER, linger);
   conn.close();
+}
+
+/** An option of a socket that is an int, as the kernel has it. */
+export function optionOf(
+  socket: { fileno(): number },
+  level: number,
+  name: number,
+): number {
+  const value = new Int32Array(1);
+  const size = new Uint32Array([4]);
+  libc().getsockopt(socket.fileno(), level, name, value, size);
+  return value[0]!;
 }
 
 /** Bytes as text. */
