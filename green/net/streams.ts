@@ -75,6 +75,17 @@ export function makeReadable(
   }, { highWaterMark: 0 }) as ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
+/** Whatever has bytes, as bytes; what has none is left for `write` to refuse. */
+function bytesOf(chunk: unknown): Uint8Array {
+  if (ArrayBuffer.isView(chunk)) {
+    if (chunk instanceof Uint8Array) return chunk;
+    return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  }
+  const raw = chunk instanceof ArrayBuffer ||
+    chunk instanceof SharedArrayBuffer;
+  return raw ? new Uint8Array(chunk) : chunk as Uint8Array;
+}
+
 /** A stream whose chunks are sent. */
 export function makeWritable(
   source: StreamSource,
@@ -82,7 +93,7 @@ export function makeWritable(
   return new WritableStream({
     async write(chunk) {
       try {
-        await source.write(chunk);
+        await source.write(bytesOf(chunk));
       } catch (error) {
         throw broken(source, error);
       }

@@ -4,7 +4,7 @@
  */
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { getHub } from "../../mod.ts";
+import { getHub, IOClosed } from "../../mod.ts";
 import {
   connect,
   type DatagramConn,
@@ -19,6 +19,7 @@ import {
   bytes,
   pattern,
   readAll,
+  settled,
   tcpPair,
   temporaryPath,
   test,
@@ -65,10 +66,14 @@ interface Net {
   listen(options: Deno.TcpListenOptions): Deno.TcpListener;
 }
 
-const BOTH: [string, Net][] = [["Deno's", Deno], ["green", {
-  connect,
-  listen,
-}]];
+// deno-lint-ignore no-explicit-any
+type ErrorClass = new (...args: any[]) => Error;
+
+/** Whose, and what calls on a closed one reject with. */
+const BOTH: [string, Net, ErrorClass][] = [
+  ["Deno's", Deno, Deno.errors.BadResource],
+  ["green", { connect, listen }, IOClosed],
+];
 const LOCAL = { hostname: "127.0.0.1", port: 0 };
 
 async function pairOf(net: Net): Promise<[Deno.TcpConn, Deno.TcpConn]> {
@@ -92,7 +97,7 @@ async function* lines(conn: Deno.Conn): AsyncGenerator<string> {
   if (rest !== "") yield rest;
 }
 
-for (const [whose, net] of BOTH) {
+for (const [whose, net, Closed] of BOTH) {
   test(`a line reader over readable runs on ${whose} sockets`, async () => {
     const [a, b] = await pairOf(net);
     const sending = (async () => {
@@ -197,6 +202,57 @@ for (const [whose, net] of BOTH) {
     a.close();
     const last = await reader.read(new Uint8Array(8));
     assertEquals([last.done, last.value?.length], [true, 0]);
+  });
+
+  test(`writable takes whatever has bytes on ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    const writer = (a.writable as WritableStream<unknown>).getWriter();
+    const ints = new Uint16Array([0x6261, 0x6463, 0x6665]);
+    const shared = new Uint8Array(new SharedArrayBuffer(1)).fill(0x69);
+    for (
+      const chunk of [
+        ints.subarray(0, 1),
+        new DataView(ints.buffer, 2, 3),
+        bytes("f").buffer,
+        new Uint8ClampedArray(bytes("gh")),
+        shared,
+      ]
+    ) await writer.write(chunk);
+    await writer.close();
+    assertEquals(text(await readAll(b)), "abcdefghi");
+    b.close();
+  });
+
+  test(`an error of writable closes ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    const writer = (a.writable as WritableStream<unknown>).getWriter();
+    await assertRejects(() => writer.write("x"), TypeError);
+    assertEquals(await b.read(new Uint8Array(1)), null);
+    b.close();
+    await assertRejects(() => a.read(new Uint8Array(1)), Closed);
+
+    const [c, d] = await pairOf(net);
+    d.close();
+    const later = c.writable.getWriter();
+    await assertRejects(async () => {
+      // The first is answered by a reset, which a later one meets.
+      for (;;) {
+        await later.write(bytes("x"));
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    });
+    await assertRejects(() => c.read(new Uint8Array(1)), Closed);
+  });
+
+  test(`a reset met by readable closes ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    // Data that nobody has read makes the close a reset.
+    await a.write(bytes("x"));
+    b.close();
+    // Deno's stream just ends; ours says why.
+    const read = await settled(a.readable.getReader().read());
+    assertEquals(read instanceof Error, whose === "green");
+    await assertRejects(() => a.read(new Uint8Array(1)), Closed);
   });
 
   test(`the end of a stream closes ${whose} sockets`, async () => {
