@@ -279,10 +279,11 @@ export class Limit {
     this.#signal?.removeEventListener("abort", this.#abort);
   }
 
-  readonly #expire = (): void => this.#end(Timeout.expired(this.#timeout));
-  readonly #abort = (): void => this.#end(this.#signal?.reason);
+  readonly #expire = (): void => this.end(Timeout.expired(this.#timeout));
+  readonly #abort = (): void => this.end(this.#signal?.reason);
 
-  #end(error: unknown): void {
+  /** Break off whatever is waited in, and whatever will be: the limit is reached. */
+  end(error: unknown): void {
     this.#over ??= { error };
     const waiting = this.#waiting;
     if (waiting?.promise === this.#promise) waiting?.throw(error);

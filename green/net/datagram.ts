@@ -1,9 +1,10 @@
 /**
  * Datagram sockets, of the shape of `Deno.DatagramConn`.
  *
- * The trap it guards: a Unix datagram socket polls writable although the
+ * The traps it guards: a Unix datagram socket polls writable although the
  * receiver's queue is full, so waiting for that would spin; there a pause
- * comes between two tries.
+ * comes between two tries. And a send may wait for what the close of a
+ * descriptor does not end: a pause, a look-up, the sends before it.
  *
  * @module
  */
@@ -84,6 +85,8 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   readonly #addr: DatagramAddr;
   #receiving: Retry | null = null;
   #sending: Promise<unknown> | null = null;
+  /** Of the sends that wait, for whatever it may be. */
+  readonly #limits = new Set<Limit>();
   #readTimeout: number | null = null;
   #writeTimeout: number | null = null;
 
@@ -213,8 +216,11 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     to: RawAddress | null,
   ): Promise<number> {
     const before = this.#sending;
-    const sending = this.#send(before, p, addr as Deno.NetAddr, to);
+    const limit = new Limit(this.#writeTimeout);
+    this.#limits.add(limit);
+    const sending = this.#send(limit, before, p, addr as Deno.NetAddr, to);
     const settled = sending.then(() => {}, () => {}).then(() => {
+      this.#limits.delete(limit);
       if (this.#sending === settled) this.#sending = null;
     });
     this.#sending = settled;
@@ -222,12 +228,13 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   }
 
   async #send(
+    limit: Limit,
     before: Promise<unknown> | null,
     p: Uint8Array,
     { hostname: host, port }: Deno.NetAddr,
     to: RawAddress | null,
   ): Promise<number> {
-    using limit = new Limit(this.#writeTimeout);
+    using _ = limit;
     if (before !== null) await limit.promise(() => before);
     if (to === null) {
       const found = await limit.promise(() =>
@@ -258,6 +265,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     if (fd < 0) return;
     this.#fd = -1;
     giveBack(fd);
+    for (const limit of this.#limits) limit.end(closedError("send"));
   }
 
   /** As {@linkcode DatagramConn.close}. */

@@ -16,6 +16,7 @@ import {
   SystemError,
   Timeout,
 } from "../../mod.ts";
+import { lookUp } from "../../ffi/resolve.ts";
 import { listenDatagram } from "../../green/net.ts";
 import {
   IP_MULTICAST_LOOP,
@@ -29,6 +30,7 @@ import { assertNoFdLeak } from "../helpers/fds.ts";
 import {
   bytes,
   optionOf,
+  passesUntil,
   pattern,
   settled,
   temporaryPath,
@@ -136,6 +138,47 @@ test("close() wakes who receives with IOClosed and ends for await", async () => 
   await b.send(bytes("2"), b.addr);
   await iterating.wait();
   assertEquals(got, ["1", "2"]);
+});
+
+test("close() wakes who sends with IOClosed within one pass, whatever it waits for", async () => {
+  const path = temporaryPath();
+  const to = listenDatagram({ transport: "unixpacket", path });
+  const from = listenDatagram({ transport: "unixpacket" });
+  const sends: Promise<unknown>[] = [];
+  try {
+    // Until one waits, and one behind it.
+    for (let waiting = 0; waiting < 2;) {
+      let sent = false;
+      const send = from.send(bytes("x"), to.addr).then(() => sent = true);
+      await sleep();
+      await sleep();
+      if (sent) continue;
+      sends.push(settled(send));
+      waiting++;
+    }
+    const passes = passesUntil(Promise.all(sends));
+    from.close();
+    assert(await passes <= 1);
+    for (const send of sends) assertInstanceOf(await send, IOClosed);
+    assertEquals(getHub().getTimersCount(), 0);
+  } finally {
+    to.close();
+    Deno.removeSync(path);
+  }
+});
+
+test("close() breaks off a send that looks a name up", async () => {
+  const a = listenDatagram(LOCAL);
+  const addr = { transport: "udp", hostname: "localhost", port: 9 } as const;
+  const sends = [0, 1].map(() => settled(a.send(bytes("x"), addr)));
+  const passes = passesUntil(Promise.all(sends));
+  a.close();
+  assert(await passes <= 1);
+  for (const error of await Promise.all(sends)) {
+    assertInstanceOf(error, IOClosed);
+  }
+  // The look-up itself goes on, on its thread.
+  await lookUp({ host: "localhost", port: 9 });
 });
 
 test("Unix datagrams know their sender, and one without a path may send", async () => {

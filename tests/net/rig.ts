@@ -84,6 +84,13 @@ export function optionOf(
   return value[0]!;
 }
 
+/** How many passes of the hub begin until `promise` is settled. */
+export async function passesUntil(promise: Promise<unknown>): Promise<number> {
+  const { passes } = getHub().statistics();
+  await settled(promise);
+  return getHub().statistics().passes - passes;
+}
+
 /** Bytes as text. */
 export function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
