@@ -170,8 +170,14 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 
   /** The wait was broken off. */
   abandoned(): void {
+    // One that has kept its place was never in a queue.
+    const queued = !this.kept && !this.spent;
     this.#undo();
+    if (queued) this.outOfLine();
   }
+
+  /** It was broken off, and there may have been others before or behind it. */
+  outOfLine(): void {}
 
   #undo(): void {
     this.#used = this.suspension;

@@ -31,6 +31,7 @@ import {
   checkedTimeout,
   closedError,
   giveBack,
+  latestLike,
 } from "./descriptor.ts";
 import { makeReadable, makeWritable } from "./streams.ts";
 import { WriteQueue } from "./write_queue.ts";
@@ -81,6 +82,10 @@ class ReadWait extends OwnedWait {
 
   release(): void {
     this.buffer = null;
+  }
+
+  override outOfLine(): void {
+    this.#conn.readerLeft(this);
   }
 }
 
@@ -202,6 +207,11 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     reader.buffer = buffer;
     this.#reader = reader;
     return promise;
+  }
+
+  /** A read was broken off that need not have been alone. @internal */
+  readerLeft(reader: ReadWait): void {
+    if (this.#reader === reader) this.#reader = latestLike(reader) ?? reader;
   }
 
   /** Try to receive; undefined: nothing is there yet. @internal */

@@ -31,6 +31,7 @@ import {
   checkedTimeout,
   closedError,
   giveBack,
+  latestLike,
 } from "./descriptor.ts";
 import {
   joinV4,
@@ -56,14 +57,17 @@ export type Datagram = [Uint8Array<ArrayBuffer>, DatagramAddr];
 /** A wait that tries again until there is something to return. */
 class Retry extends OwnedWait {
   readonly #again: () => unknown;
+  readonly #receiver: DatagramConn | null;
 
   constructor(
     evtype: typeof READ | typeof WRITE,
     fd: number,
     again: () => unknown,
+    receiver: DatagramConn | null = null,
   ) {
     super(evtype, fd);
     this.#again = again;
+    this.#receiver = receiver;
   }
 
   attempt(): void {
@@ -76,6 +80,10 @@ class Retry extends OwnedWait {
   }
 
   release(): void {}
+
+  override outOfLine(): void {
+    this.#receiver?.receiverLeft(this);
+  }
 }
 
 /** Sends and receives datagrams; made by `listenDatagram`. */
@@ -143,13 +151,18 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
         const got = this.#take(p);
         if (got !== undefined) return Promise.resolve(got);
       }
-      const wait = new Retry(READ, this.#fd, () => this.#take(p));
+      const wait = new Retry(READ, this.#fd, () => this.#take(p), this);
       const promise = wait.begin(this.#readTimeout);
       this.#receiving = wait;
       return promise as Promise<Datagram>;
     } catch (error) {
       return refused(error);
     }
+  }
+
+  /** A receive was broken off that need not have been alone. @internal */
+  receiverLeft(wait: Retry): void {
+    if (this.#receiving === wait) this.#receiving = latestLike(wait) ?? wait;
   }
 
   #take(p: Uint8Array | undefined): Datagram | undefined {

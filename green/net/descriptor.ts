@@ -13,7 +13,10 @@ import { closeSocket } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { checkDelay } from "../../hubs/checks.ts";
 import type { BaseHub } from "../../hubs/hub.ts";
+import type { FdListener } from "../../hubs/listeners.ts";
+import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
+import type { OwnedWait } from "../../hubs/wait.ts";
 
 /** A descriptor that the kernel has just made: whoever waits for a former
  * owner of its number learns that it is gone. */
@@ -26,6 +29,22 @@ export function adopt(fd: number): number {
 export function giveBack(fd: number): void {
   (thread.hub as BaseHub | null)?.notifyClose(fd);
   closeSocket(fd);
+}
+
+/**
+ * The latest that waits for the same as `wait` did, in the same way; null if
+ * nobody does. Where second readers may queue, there can be some before one
+ * that is broken off: the socket must know of them, or the next call would
+ * take their data. Looks at all listeners there are, so for that case alone.
+ */
+export function latestLike<W extends OwnedWait>(wait: W): W | null {
+  const hub = thread.hub as BaseHub | null;
+  const { evtype, fd, constructor } = wait;
+  const all = evtype === READ ? hub?.getReaders() : hub?.getWriters();
+  const latest = all?.findLast((one: FdListener) =>
+    one.fd === fd && one.constructor === constructor
+  );
+  return latest as W | undefined ?? null;
 }
 
 /** A call on something that was closed. */

@@ -13,9 +13,10 @@ import { acceptSocket, peer, peerSize, removePath } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ } from "../../hubs/poller.ts";
 import { outer, refused } from "../../hubs/thrown.ts";
+import type { Suspension } from "../../hubs/suspension.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn, TcpConn, UnixConn } from "./conn.ts";
-import { adopt, closedError, giveBack } from "./descriptor.ts";
+import { adopt, closedError, giveBack, latestLike } from "./descriptor.ts";
 
 const AGAIN = -EAGAIN;
 const ECONNABORTED = ERRNO.ECONNABORTED!;
@@ -25,16 +26,16 @@ type MakeConn<T> = (fd: number, remote: Uint8Array<ArrayBuffer>) => T;
 
 /** What accepts wait with. */
 class AcceptWait extends OwnedWait {
-  readonly #take: () => unknown;
+  readonly #listener: Listener;
 
-  constructor(fd: number, take: () => unknown) {
+  constructor(fd: number, listener: Listener) {
     super(READ, fd);
-    this.#take = take;
+    this.#listener = listener;
   }
 
   attempt(): void {
     try {
-      const conn = this.#take();
+      const conn = this.#listener.take();
       if (conn !== null) this.succeed(conn);
     } catch (error) {
       this.fail(error);
@@ -42,6 +43,10 @@ class AcceptWait extends OwnedWait {
   }
 
   release(): void {}
+
+  override outOfLine(): void {
+    this.#listener.waiterLeft(this);
+  }
 }
 
 /** No generator: its `return()` would wait for the `next()` under way. */
@@ -125,7 +130,7 @@ export class Listener<
         if (conn !== null) return Promise.resolve(conn);
       }
       if (waiter === null || waiter.suspension !== null) {
-        waiter = new AcceptWait(this.#fd, () => this.take());
+        waiter = new AcceptWait(this.#fd, this as unknown as Listener);
       }
       const promise = waiter.begin(null);
       this.#waiter = waiter;
@@ -148,9 +153,14 @@ export class Listener<
     }
   }
 
-  /** Break off the accept that waits. @internal */
-  interrupt(error: unknown): void {
-    this.#waiter?.interrupt(error);
+  /** What the accept called last waits in, if it waits. @internal */
+  get waiting(): Suspension | null {
+    return this.#waiter?.suspension ?? null;
+  }
+
+  /** An accept was broken off that need not have been alone. @internal */
+  waiterLeft(waiter: AcceptWait): void {
+    if (this.#waiter === waiter) this.#waiter = latestLike(waiter) ?? waiter;
   }
 
   /** Have `fn` called at the close; returns how to take that back. @internal */

@@ -94,7 +94,8 @@ class Server<T extends StreamConn> {
   readonly #concurrency: number;
   readonly #onError: (error: unknown, conn: T) => unknown;
   #active = 0;
-  #accepting = false;
+  /** Breaks its own accept off; others may be waiting in the listener too. */
+  #interrupt: (() => void) | null = null;
   #stopped = false;
   #failure: { error: unknown } | null = null;
   /** It waits for a handler to end, or for a pause to be over. */
@@ -127,16 +128,13 @@ class Server<T extends StreamConn> {
   }
 
   async #accept(): Promise<void> {
-    this.#accepting = true;
     try {
-      const conn = await this.#listener.accept();
-      this.#accepting = false;
+      const conn = await this.#nextConn();
       this.#active++;
       this.#pause = FIRST_PAUSE;
       const gt = new HandlerThread(this, this.#handler, conn);
       currentHub().enqueue(gt);
     } catch (error) {
-      this.#accepting = false;
       if (error === this) return;
       if (error instanceof IOClosed && this.#listener.fileno() < 0) return;
       if (!(error instanceof SystemError && TRANSIENT.has(error.code))) {
@@ -144,6 +142,25 @@ class Server<T extends StreamConn> {
       }
       await this.#rest(this.#pause);
       this.#pause = Math.min(2 * this.#pause, LAST_PAUSE);
+    }
+  }
+
+  async #nextConn(): Promise<T> {
+    const listener = this.#listener;
+    const others = listener.waiting;
+    const accepting = listener.accept();
+    const { waiting } = listener;
+    if (waiting !== null && waiting !== others) {
+      const { promise } = waiting;
+      // Later it may stand for somebody else's wait.
+      this.#interrupt = () => {
+        if (waiting.promise === promise) waiting.throw(this);
+      };
+    }
+    try {
+      return await accepting;
+    } finally {
+      this.#interrupt = null;
     }
   }
 
@@ -192,7 +209,7 @@ class Server<T extends StreamConn> {
     this.#stopped = true;
     this.#resting?.schedule();
     // Only what serve itself waits in: the listener is somebody else's.
-    if (this.#accepting) this.#listener.interrupt(this);
+    this.#interrupt?.();
   }
 }
 

@@ -333,6 +333,34 @@ test("read() queues when hubPreventMultipleReaders is off", async () => {
   assertQuiet();
 });
 
+test("read() queues behind the first though the one between was killed", async () => {
+  const [a, b] = await tcpPair();
+  hubPreventMultipleReaders(false);
+  try {
+    const got: string[] = [];
+    const reader = (name: string) => async () => {
+      const p = new Uint8Array(1);
+      await a.read(p);
+      got.push(name + text(p));
+    };
+    const first = spawn(reader("first "));
+    const between = [1, 2].map(() => spawn(reader("killed ")));
+    await sleep(1);
+    await between[0]!.kill();
+    await between[1]!.kill();
+    // The hub has not looked yet: this one could take it.
+    await b.write(bytes("ab"));
+    await reader("last ")();
+    await first.wait();
+    assertEquals(got, ["first a", "last b"]);
+  } finally {
+    hubPreventMultipleReaders(true);
+  }
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
 test("kill() of a reader leaves the connection as it was", async () => {
   const [a, b] = await tcpPair();
   const reader = spawn(() => a.read(new Uint8Array(4)));

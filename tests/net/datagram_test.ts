@@ -7,6 +7,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
 import {
   getHub,
   HubError,
@@ -101,6 +102,23 @@ test("receive() by a second greenthread rejects with HubError", async () => {
   await assertRejects(() => a.receive(), HubError, "simultaneous");
   await a.send(bytes("x"), a.addr);
   assertEquals(text((await first.wait())[0]), "x");
+});
+
+test("receive() queues behind the first though the one between was killed", async () => {
+  using a = listenDatagram(LOCAL);
+  hubPreventMultipleReaders(false);
+  try {
+    const receiver = async () => text((await a.receive())[0]);
+    const first = spawn(receiver);
+    const between = spawn(receiver);
+    await sleep(1);
+    await between.kill();
+    await a.send(bytes("1"), a.addr);
+    await a.send(bytes("2"), a.addr);
+    assertEquals([await receiver(), await first.wait()], ["2", "1"]);
+  } finally {
+    hubPreventMultipleReaders(true);
+  }
 });
 
 test("readTimeout limits receive", async () => {

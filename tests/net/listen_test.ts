@@ -8,6 +8,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { LIBC_PATHS } from "../../ffi/libc.ts";
+import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
 import {
   getHub,
   GreenletExit,
@@ -139,6 +140,31 @@ test("accept() by a second greenthread rejects with HubError", async () => {
   await assertRejects(() => listener.accept(), HubError, "simultaneous");
   using _client = await connect({ port: listener.addr.port });
   (await first.wait()).close();
+});
+
+test("accept() queues behind the first though the one between was killed", async () => {
+  const path = temporaryPath();
+  using listener = listen({ transport: "unix", path });
+  hubPreventMultipleReaders(false);
+  try {
+    const order: string[] = [];
+    const accepter = (name: string) => async () => {
+      (await listener.accept()).close();
+      order.push(name);
+    };
+    const first = spawn(accepter("first"));
+    const between = spawn(accepter("killed"));
+    await sleep(1);
+    await between.kill();
+    // The hub has not looked yet: the last could take the first's.
+    using _one = await connect({ transport: "unix", path });
+    using _other = await connect({ transport: "unix", path });
+    await accepter("last")();
+    await first.wait();
+    assertEquals(order, ["first", "last"]);
+  } finally {
+    hubPreventMultipleReaders(true);
+  }
 });
 
 test("accept() that waits can be killed", async () => {

@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import { stub } from "@std/testing/mock";
 import { libc } from "../../ffi/libc.ts";
+import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
 import { getHub, GreenletExit, sleep, spawn, Timeout } from "../../mod.ts";
 import {
   connect,
@@ -119,6 +120,32 @@ test("serve() resolves when a handler throws StopServe, at the limit too", async
     assert(listener.fileno() >= 0);
   }
   assertEquals(getHub().getReaders(), []);
+});
+
+test("StopServe breaks off no accept but serve's own", async () => {
+  using listener = listen(LOCAL);
+  hubPreventMultipleReaders(false);
+  try {
+    const server = spawn(() =>
+      serve(listener, async (conn) => {
+        await conn.read(new Uint8Array(1));
+        throw new StopServe();
+      })
+    );
+    using client = await connect({ port: listener.addr.port });
+    await until(() => getHub().getReaders().length === 2);
+    const other = spawn(() => listener.accept());
+    await until(() => getHub().getReaders().length === 3);
+    await client.write(bytes("x"));
+    await until(() => server.dead || other.dead);
+    assert(!other.dead, "somebody else's accept was broken off");
+    assertEquals(await server.wait(), undefined);
+    using late = await connect({ port: listener.addr.port });
+    using accepted = await other.wait();
+    assertEquals(accepted.remoteAddr, late.localAddr);
+  } finally {
+    hubPreventMultipleReaders(true);
+  }
 });
 
 test("serve() gives errors to onError, closes the connection and goes on", async () => {
