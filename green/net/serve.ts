@@ -98,6 +98,8 @@ class Server<T extends StreamConn> {
   #interrupt: (() => void) | null = null;
   #stopped = false;
   #failure: { error: unknown } | null = null;
+  /** Nobody waits for it any more. */
+  #over = false;
   /** It waits for a handler to end, or for a pause to be over. */
   #resting: Suspension | null = null;
   #pause = FIRST_PAUSE;
@@ -116,13 +118,18 @@ class Server<T extends StreamConn> {
 
   async run(): Promise<void> {
     const forget = this.#listener.whenClosed(() => this.#stop());
+    let done = false;
     try {
       while (!this.#stopped && this.#listener.fileno() >= 0) {
         if (this.#active >= this.#concurrency) await this.#rest(null);
         else await this.#accept();
       }
+      done = true;
     } finally {
       forget();
+      this.#over = true;
+      // Another error is on its way out.
+      if (!done && this.#failure !== null) reportLost(this.#failure.error);
     }
     if (this.#failure !== null) throw this.#failure.error;
   }
@@ -199,7 +206,11 @@ class Server<T extends StreamConn> {
     try {
       await this.#onError(error, conn);
     } catch (failure) {
-      this.#failure ??= { error: failure };
+      if (this.#over || this.#failure !== null) {
+        reportLost(failure);
+        return;
+      }
+      this.#failure = { error: failure };
       this.#stop();
     }
   }
@@ -211,6 +222,11 @@ class Server<T extends StreamConn> {
     // Only what serve itself waits in: the listener is somebody else's.
     this.#interrupt?.();
   }
+}
+
+/** What onError threw when serve could not reject with it. */
+function reportLost(error: unknown): void {
+  reportError("Error in the onError of a serve that has ended", error);
 }
 
 function report(error: unknown, conn: StreamConn): void {
@@ -233,7 +249,8 @@ function report(error: unknown, conn: StreamConn): void {
  * @param listener Where connections come from; it is not closed.
  * @param handler Called with each; a promise is awaited.
  * @param options The limit, and who hears of errors: by default stderr.
- * @throws Whatever `onError` throws.
+ * @throws Whatever `onError` throws first; what it throws later, or when `serve`
+ * has ended, is reported on stderr.
  * @throws {SystemError} If accepting fails for good.
  *
  * @example An echo server

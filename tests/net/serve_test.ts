@@ -18,7 +18,7 @@ import {
   type TcpConn,
 } from "../../green/net.ts";
 import { assertNoFdLeak, countFds } from "../helpers/fds.ts";
-import { bytes, settled, test } from "./rig.ts";
+import { bytes, settled, test, text } from "./rig.ts";
 
 getHub();
 // The hub opens what it parks with at its first park.
@@ -217,6 +217,41 @@ test("serve() rejects with what onError throws, now or later", async () => {
     assertEquals(await client.read(new Uint8Array(1)), null);
   }
 });
+
+for (const end of ["closed", "killed", "failed"]) {
+  test(`serve() that was ${end} reports what onError throws later`, async () => {
+    const listener = listen(LOCAL);
+    using output = stub(console, "error");
+    const server = spawn(() =>
+      serve(listener, async (conn) => {
+        const p = new Uint8Array(1);
+        await conn.read(p);
+        throw new Error(text(p));
+      }, {
+        onError(error) {
+          throw error;
+        },
+      })
+    );
+    const ended = settled(server.wait());
+    using client = await connect({ port: listener.addr.port });
+    using other = await connect({ port: listener.addr.port });
+    await until(() => getHub().getReaders().length === 3);
+    if (end === "closed") listener.close();
+    else if (end === "killed") await server.kill();
+    else await other.write(bytes("1"));
+    const result = await ended;
+    if (end === "failed") assertEquals((result as Error).message, "1");
+    await client.write(bytes("2"));
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    await until(() => output.calls.length > 0);
+    assertEquals(output.calls.length, 1);
+    const [message, error] = output.calls[0]!.args;
+    assert(String(message).includes("onError"));
+    assertEquals((error as Error).message, "2");
+    listener.close();
+  });
+}
 
 test("kill() of serve leaves handlers and listener alone", async () => {
   using listener = listen(LOCAL);
