@@ -12,6 +12,7 @@
 
 import {
   EINTR,
+  ERRNO,
   F_SETFD,
   F_SETFL,
   FD_CLOEXEC,
@@ -35,6 +36,8 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from "./socket_constants.ts";
+
+const ENOTCONN = ERRNO.ENOTCONN!;
 
 /** The address a call gave back, and how much of it counts. */
 export const peer: Uint8Array<ArrayBuffer> = new Uint8Array(SOCKADDR_SIZE);
@@ -169,9 +172,14 @@ export function transmitTo(fd: number, p: Uint8Array, raw: RawAddress): number {
   }
 }
 
-/** Send no more: the peer reads an end of file. Returns 0 or errno. */
+/**
+ * Send no more: the peer reads an end of file. Returns 0 or errno. A connection
+ * that is gone (ENOTCONN) sends no more already.
+ */
 export function shutdownWrite(fd: number): number {
-  return libc().shutdown(fd, SHUT_WR) < 0 ? errno() : 0;
+  if (libc().shutdown(fd, SHUT_WR) >= 0) return 0;
+  const error = errno();
+  return error === ENOTCONN ? 0 : error;
 }
 
 /** Close a descriptor. */

@@ -268,10 +268,10 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
 
   /**
    * Send no more, once the writes under way are done: the peer reads an end of
-   * file, and can go on sending.
+   * file, and can go on sending. A connection that was reset is done with.
    *
-   * @throws {SystemError} ENOTCONN if the connection is gone.
    * @throws {IOClosed} If the connection is closed, before or meanwhile.
+   * @throws {Timeout} After `writeTimeout`.
    */
   closeWrite(): Promise<void> {
     try {

@@ -202,6 +202,19 @@ test("write() that waits rejects when the peer resets", async () => {
   assertQuiet();
 });
 
+test("closeWrite() in the queue resolves when the peer resets", async () => {
+  const [a, b] = await tcpPair();
+  const writing = spawn(() => a.write(new Uint8Array(20_000_000)));
+  const ending = spawn(() => a.closeWrite());
+  await sleep(1);
+  const written = settled(writing.wait());
+  reset(b);
+  assertEquals((await written as SystemError).code, "ECONNRESET");
+  await ending.wait();
+  a.close();
+  assertQuiet();
+});
+
 test("calls on a closed connection reject with IOClosed, closing twice is harmless", async () => {
   const [a, b] = await tcpPair();
   const { localAddr, remoteAddr } = a;

@@ -244,6 +244,17 @@ for (const [whose, net, Closed] of BOTH) {
     await assertRejects(() => c.read(new Uint8Array(1)), Closed);
   });
 
+  test(`closeWrite() resolves after a reset on ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    await a.write(bytes("x"));
+    b.close();
+    // What tells of the reset, Deno's by an end.
+    await settled(a.read(new Uint8Array(1)));
+    await a.closeWrite();
+    await a.closeWrite();
+    a.close();
+  });
+
   test(`a reset met by readable closes ${whose} sockets`, async () => {
     const [a, b] = await pairOf(net);
     // Data that nobody has read makes the close a reset.
