@@ -108,6 +108,8 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   #reader: ReadWait | null = null;
   #writer: WriteQueue | null = null;
   #reset = 0;
+  /** A write has met an error. */
+  #writerTold = false;
   #readTimeout: number | null = null;
   #writeTimeout: number | null = null;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
@@ -346,8 +348,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   }
 
   #writeError(errno: number): SystemError {
-    this.#remember(errno);
-    return new SystemError(errno, "send", "Cannot write");
+    // What a reader was told of, the kernel does not tell the writer.
+    const untold = errno === EPIPE && !this.#writerTold && this.#reset !== 0;
+    const code = untold ? this.#reset : errno;
+    this.#writerTold = true;
+    this.#remember(code);
+    return new SystemError(code, "send", "Cannot write");
   }
 
   /** The kernel tells of a broken connection once; we tell each time. */

@@ -202,6 +202,37 @@ test("write() that waits rejects when the peer resets", async () => {
   assertQuiet();
 });
 
+test("a reset ends a read and a write that wait with ECONNRESET", async () => {
+  const [a, b] = await tcpPair();
+  const calls = [
+    spawn(() => a.read(new Uint8Array(1))),
+    spawn(() => a.write(new Uint8Array(20_000_000))),
+  ];
+  await sleep(1);
+  const ends = calls.map((gt) => settled<unknown>(gt.wait()));
+  reset(b);
+  for (const error of await Promise.all(ends)) {
+    assertEquals((error as SystemError).code, "ECONNRESET");
+  }
+  for (const code of ["EPIPE", "EPIPE"]) {
+    const later = await assertRejects(() => a.write(bytes("x")), SystemError);
+    assertEquals(later.code, code);
+  }
+  a.close();
+  assertQuiet();
+});
+
+test("write() after a read has met the reset rejects with ECONNRESET once", async () => {
+  const [a, b] = await tcpPair();
+  reset(b);
+  await assertRejects(() => a.read(new Uint8Array(1)), SystemError);
+  for (const code of ["ECONNRESET", "EPIPE"]) {
+    const error = await assertRejects(() => a.write(bytes("x")), SystemError);
+    assertEquals(error.code, code);
+  }
+  a.close();
+});
+
 test("closeWrite() in the queue resolves when the peer resets", async () => {
   const [a, b] = await tcpPair();
   const writing = spawn(() => a.write(new Uint8Array(20_000_000)));
