@@ -110,6 +110,8 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     (this as { greenlet: GreenThread }).greenlet = suspension.greenlet;
     if (thread.settings.listenerStacks) {
       (this as { stack: string | null }).stack = new Error().stack ?? "";
+    } else if (this.stack !== null) {
+      (this as { stack: string | null }).stack = null;
     }
     try {
       if (this.kept && this.#hub === hub) hub.wakeListener(this);

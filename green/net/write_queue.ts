@@ -32,6 +32,8 @@ const AGAIN = -EAGAIN;
 /** One write, or the end of all writing. */
 class Job implements SuspensionOwner {
   readonly suspension: Suspension;
+  /** Where it was asked for, if `debug.hubListenerStacks(true)`. */
+  readonly stack: string | null;
   readonly #queue: WriteQueue;
   /** null: shut the sending side down. */
   readonly #bytes: Uint8Array | null;
@@ -43,6 +45,9 @@ class Job implements SuspensionOwner {
     this.#bytes = bytes;
     this.#sent = sent;
     this.suspension = suspend(getHub(), this);
+    this.stack = thread.settings.listenerStacks
+      ? new Error().stack ?? ""
+      : null;
   }
 
   limit(hub: BaseHub, ms: number): void {
@@ -145,7 +150,9 @@ export class WriteQueue extends FdListener {
   }
 
   #belongTo(job: Job): void {
-    (this as { greenlet: GreenThread }).greenlet = job.suspension.greenlet;
+    const mutable = this as { greenlet: GreenThread; stack: string | null };
+    mutable.greenlet = job.suspension.greenlet;
+    mutable.stack = job.stack;
   }
 
   #next(): void {

@@ -9,10 +9,15 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
+  assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import { libc } from "../../ffi/libc.ts";
-import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
+import {
+  formatHubListeners,
+  hubListenerStacks,
+  hubPreventMultipleReaders,
+} from "../../hubs/debug.ts";
 import {
   getHub,
   GreenletExit,
@@ -403,6 +408,36 @@ test("read() queues behind the first though the one between was killed", async (
   a.close();
   b.close();
   assertQuiet();
+});
+
+test("hubListenerStacks() records where reads and writes wait, as long as it is on", async () => {
+  const [a, b] = await tcpPair();
+  /** What is listed while `call` waits. */
+  const listing = async (call: () => Promise<unknown>): Promise<string> => {
+    const gt = spawn(call);
+    await sleep(1);
+    const listed = formatHubListeners();
+    await gt.kill();
+    return listed;
+  };
+  async function readHere(): Promise<void> {
+    await a.read(new Uint8Array(1));
+  }
+  async function writeHere(): Promise<void> {
+    await a.write(new Uint8Array(20_000_000));
+  }
+  hubListenerStacks(true);
+  try {
+    assertStringIncludes(await listing(readHere), "at readHere");
+    assertStringIncludes(await listing(writeHere), "at writeHere");
+  } finally {
+    hubListenerStacks(false);
+  }
+  for (const call of [readHere, writeHere]) {
+    assert(!(await listing(call)).includes("    at "), call.name);
+  }
+  a.close();
+  b.close();
 });
 
 test("kill() of a reader leaves the connection as it was", async () => {
