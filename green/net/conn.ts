@@ -145,7 +145,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   }
 
   set readTimeout(ms: number | null) {
-    this.#readTimeout = checkedTimeout(ms);
+    this.#readTimeout = checkedTimeout(ms, "set readTimeout");
   }
 
   /** How long a whole write may take, ms; null: for ever. */
@@ -154,7 +154,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   }
 
   set writeTimeout(ms: number | null) {
-    this.#writeTimeout = checkedTimeout(ms);
+    this.#writeTimeout = checkedTimeout(ms, "set writeTimeout");
   }
 
   /**

@@ -100,7 +100,7 @@ async function connectTo(
 async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
   const port = checkedPort(options.port, "connect");
   const host = checkedHost(options.hostname, "connect", "127.0.0.1");
-  const timeout = checkedTimeout(options.timeout);
+  const timeout = checkedTimeout(options.timeout, "connect", "timeout");
   checkSignal(options.signal);
   using limit = new Limit(timeout, options.signal);
   limit.check();
@@ -133,7 +133,7 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
 
 async function connectUnix(options: UnixConnectOptions): Promise<UnixConn> {
   const path = checkedPath(options.path, "connect");
-  const timeout = checkedTimeout(options.timeout);
+  const timeout = checkedTimeout(options.timeout, "connect", "timeout");
   checkSignal(options.signal);
   const raw = unixAddress(path);
   using limit = new Limit(timeout, options.signal);

@@ -121,7 +121,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   }
 
   set readTimeout(ms: number | null) {
-    this.#readTimeout = checkedTimeout(ms);
+    this.#readTimeout = checkedTimeout(ms, "set readTimeout");
   }
 
   /** How long a `send` may take, ms; null: for ever. */
@@ -130,7 +130,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   }
 
   set writeTimeout(ms: number | null) {
-    this.#writeTimeout = checkedTimeout(ms);
+    this.#writeTimeout = checkedTimeout(ms, "set writeTimeout");
   }
 
   /**

@@ -11,7 +11,6 @@
 
 import { closeSocket } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
-import { checkDelay } from "../../hubs/checks.ts";
 import type { BaseHub } from "../../hubs/hub.ts";
 import type { FdListener } from "../../hubs/listeners.ts";
 import { READ } from "../../hubs/poller.ts";
@@ -58,9 +57,18 @@ export function closedError(action: string): IOClosed {
  * @throws {TypeError} If it is no number.
  * @throws {RangeError} If it is NaN.
  */
-export function checkedTimeout(ms: number | null | undefined): number | null {
+export function checkedTimeout(
+  ms: number | null | undefined,
+  action: string,
+  what = "ms",
+): number | null {
   if (ms === undefined || ms === null) return null;
-  checkDelay(ms);
+  if (typeof ms !== "number") {
+    throw new TypeError(`Cannot ${action}: ${what} is no number: ${typeof ms}`);
+  }
+  if (Number.isNaN(ms)) {
+    throw new RangeError(`Cannot ${action}: ${what} is NaN`);
+  }
   return ms;
 }
 

@@ -47,6 +47,8 @@ import {
 
 const ENOPROTOOPT = ERRNO.ENOPROTOOPT!;
 const BACKLOG = 1024;
+/** What fits into an int. */
+const MAX_BACKLOG = 2 ** 31 - 1;
 
 /** Set an option that the system may not have. @internal */
 export function setIfKnown(fd: number, level: number, name: number): void {
@@ -88,7 +90,7 @@ export function firstOf(
 function listenTcp(options: TcpListenOptions): TcpListener {
   const port = checkedPort(options.port ?? 0, "listen");
   const host = checkedHost(options.hostname, "listen", "0.0.0.0");
-  const backlog = backlogOf(options.backlog ?? options.tcpBacklog);
+  const backlog = backlogOf(options.backlog, options.tcpBacklog);
   const what = `${host}:${port}`;
   const fd = firstOf(
     bindable(host, port, false),
@@ -130,9 +132,14 @@ function listenUnix(options: UnixListenOptions): UnixListener {
   );
 }
 
-function backlogOf(backlog: number | undefined): number {
-  if (backlog === undefined) return BACKLOG;
-  return Math.min(checkedCount(backlog, "backlog", "listen"), 2 ** 31 - 1);
+/** `denos` is of the same meaning, and may be 0. */
+function backlogOf(backlog: number | undefined, denos?: number): number {
+  const count = backlog !== undefined
+    ? checkedCount(backlog, "backlog", "listen")
+    : denos !== undefined
+    ? checkedCount(denos, "tcpBacklog", "listen", 0)
+    : BACKLOG;
+  return Math.min(count, MAX_BACKLOG);
 }
 
 /**

@@ -33,7 +33,7 @@ export interface TcpListenOptions {
   transport?: "tcp";
   /** How many connections may wait to be accepted; default 1024. */
   backlog?: number;
-  /** What Deno calls `backlog`. */
+  /** What Deno calls `backlog`; as there, it may be 0. */
   tcpBacklog?: number;
   /** Let several listeners share the port (SO_REUSEPORT); default false. */
   reusePort?: boolean;
@@ -96,7 +96,13 @@ export function checkedPort(port: unknown, action: string): number {
   return port;
 }
 
-/** A host as users give it. */
+/**
+ * A host as users give it.
+ *
+ * @throws {TypeError} If it is no string.
+ * @throws {URIError} If it is empty, as Deno's.
+ * @throws {RangeError} If it has a NUL in it.
+ */
 export function checkedHost(
   host: unknown,
   action: string,
@@ -108,10 +114,11 @@ export function checkedHost(
       `Cannot ${action}: hostname is no string: ${typeof host}`,
     );
   }
+  if (host === "") throw new URIError(`Cannot ${action}: hostname is empty`);
   if (host.includes("\0")) {
     throw new RangeError(`Cannot ${action}: hostname has a NUL in it`);
   }
-  return host === "" ? otherwise : host;
+  return host;
 }
 
 /** A path as users give it. */
@@ -122,19 +129,30 @@ export function checkedPath(path: unknown, action: string): string {
   return path;
 }
 
-/** A number of at least 1 as users give it. */
+/**
+ * A whole number as users give it, of at least `least`; it may be Infinity.
+ *
+ * @throws {TypeError} If it is no number.
+ * @throws {RangeError} If it is no such number.
+ */
 export function checkedCount(
   count: unknown,
   what: string,
   action: string,
+  least = 1,
 ): number {
   if (typeof count !== "number") {
     throw new TypeError(
       `Cannot ${action}: ${what} is no number: ${typeof count}`,
     );
   }
-  if (!(count >= 1)) {
-    throw new RangeError(`Cannot ${action}: ${what} is below 1: ${count}`);
+  if (!(count >= least)) {
+    throw new RangeError(
+      `Cannot ${action}: ${what} is below ${least}: ${count}`,
+    );
+  }
+  if (!Number.isInteger(count) && count !== Infinity) {
+    throw new RangeError(`Cannot ${action}: ${what} is no integer: ${count}`);
   }
   return count;
 }

@@ -20,7 +20,7 @@ import { outer } from "../../hubs/thrown.ts";
 import { assertMayWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn } from "./conn.ts";
 import type { Listener } from "./listener.ts";
-import { checkedCount } from "./options.ts";
+import { checkedCount, checkOptions } from "./options.ts";
 
 /** Thrown by a handler: {@linkcode serve} resolves. */
 export class StopServe extends Error {
@@ -297,6 +297,7 @@ async function serveOn<T extends StreamConn, A extends StreamAddr>(
       `Cannot serve: handler is no function: ${typeof handler}`,
     );
   }
+  checkOptions(options ?? {}, "serve");
   const { concurrency = CONCURRENCY, onError = report } = options ?? {};
   checkedCount(concurrency, "concurrency", "serve");
   if (typeof onError !== "function") {

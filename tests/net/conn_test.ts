@@ -147,8 +147,16 @@ test("read() and write() reject what is no Uint8Array", async () => {
   const [a, b] = await tcpPair();
   await assertRejects(() => a.read("x" as never), TypeError, "no Uint8Array");
   await assertRejects(() => a.write(3 as never), TypeError, "no Uint8Array");
-  assertThrows(() => a.readTimeout = NaN, RangeError);
-  assertThrows(() => a.writeTimeout = "1" as never, TypeError);
+  assertThrows(
+    () => a.readTimeout = NaN,
+    RangeError,
+    "Cannot set readTimeout: ms is NaN",
+  );
+  assertThrows(
+    () => a.writeTimeout = "1" as never,
+    TypeError,
+    "Cannot set writeTimeout: ms is no number: string",
+  );
   a.close();
   b.close();
 });

@@ -319,6 +319,7 @@ test("listenDatagram() checks its options, and leaves nothing open", async () =>
     assertEquals(error.code, "EADDRINUSE");
     assertThrows(() => listenDatagram({} as never), TypeError);
     assertThrows(() => listenDatagram({ ...LOCAL, port: 1.5 }), RangeError);
+    assertThrows(() => listenDatagram({ ...LOCAL, hostname: "" }), URIError);
     assert(a.fileno() >= 0);
   });
 });

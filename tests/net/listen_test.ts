@@ -86,7 +86,15 @@ test("listen() checks its options", () => {
   assertThrows(() => listen(null as never), TypeError);
   assertThrows(() => listen({ port: "80" as never }), TypeError);
   assertThrows(() => listen({ port: 70_000 }), RangeError);
-  assertThrows(() => listen({ port: 0, backlog: 0 }), RangeError);
+  for (const backlog of [0, 1.5, NaN]) {
+    assertThrows(() => listen({ port: 0, backlog }), RangeError, "backlog");
+  }
+  for (const tcpBacklog of [-1, 0.5]) {
+    assertThrows(() => listen({ port: 0, tcpBacklog }), RangeError, "Backlog");
+  }
+  listen({ port: 0, tcpBacklog: 0 }).close();
+  listen({ port: 0, backlog: Infinity }).close();
+  assertThrows(() => listen({ port: 0, hostname: "" }), URIError, "empty");
   assertThrows(() => listen({ port: 0, hostname: 3 as never }), TypeError);
   assertThrows(
     () => listen({ transport: "vsock" as never, port: 0 }),
@@ -261,7 +269,12 @@ test("connect() checks its options by rejections", async () => {
   await assertRejects(() => connect(undefined as never), TypeError);
   await assertRejects(() => connect({} as never), TypeError);
   await assertRejects(() => connect({ port: -1 }), RangeError);
-  await assertRejects(() => connect({ port: 1, timeout: NaN }), RangeError);
+  await assertRejects(() => connect({ port: 1, hostname: "" }), URIError);
+  await assertRejects(
+    () => connect({ port: 1, timeout: NaN }),
+    RangeError,
+    "Cannot connect: timeout is NaN",
+  );
   await assertRejects(
     () => connect({ port: 1, signal: 1 as never }),
     TypeError,

@@ -327,10 +327,14 @@ test("serve() checks its arguments by rejections", async () => {
   using listener = listen(LOCAL);
   await assertRejects(() => serve({} as never, echo), TypeError);
   await assertRejects(() => serve(listener, 1 as never), TypeError);
-  await assertRejects(
-    () => serve(listener, echo, { concurrency: 0 }),
-    RangeError,
-  );
+  await assertRejects(() => serve(listener, echo, 5 as never), TypeError);
+  for (const concurrency of [0, 1.5, NaN]) {
+    await assertRejects(
+      () => serve(listener, echo, { concurrency }),
+      RangeError,
+      "concurrency",
+    );
+  }
   await assertRejects(
     () => serve(listener, echo, { concurrency: "5" as never }),
     TypeError,
