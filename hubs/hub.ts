@@ -423,9 +423,9 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   callLater(
     ms: number,
     fn: () => void,
-    onDiscard: (() => void) | null = null,
+    starts: GreenThread | null = null,
   ): Timer {
-    const extras = onDiscard === null ? null : { onDiscard };
+    const extras = starts === null ? null : { starts };
     return this.#schedule(ms, fn, null, extras);
   }
 

@@ -32,13 +32,13 @@ export interface Scheduler {
   /** `who` waits again, or has ended. */
   waits(who: GreenThread): void;
   /**
-   * Call `fn` after `ms`, whatever becomes of the caller; or `onDiscard`, if
-   * the hub stops before.
+   * Call `fn` after `ms`, whatever becomes of the caller. It starts `starts`, if
+   * that is given, which is cancelled if the hub stops before.
    */
   callLater(
     ms: number,
     fn: () => void,
-    onDiscard?: (() => void) | null,
+    starts?: GreenThread | null,
   ): Cancellable;
 }
 

@@ -83,7 +83,7 @@ export function spawnAfter<A extends unknown[], T>(
 ): GreenThread<T> {
   const gt = make<T>(fn, args);
   gt.startsBy(
-    currentHub().callLater(ms, () => gt.fire(), () => gt.cancel()),
+    currentHub().callLater(ms, () => gt.fire(), gt as GreenThread),
   );
   return gt;
 }
@@ -103,7 +103,7 @@ export function spawnAfterLocal<A extends unknown[], T>(
     if (maker.dead) gt.end(true, new GreenletExit(`${maker} ended first`));
     else gt.fire();
   };
-  gt.startsBy(currentHub().callLater(ms, start, () => gt.cancel()));
+  gt.startsBy(currentHub().callLater(ms, start, gt as GreenThread));
   return gt;
 }
 

@@ -31,8 +31,8 @@ export interface TimerExtras {
   readonly local?: GreenThread | null;
   /** Where it was made. */
   readonly stack?: string | null;
-  /** Called instead if the hub stops first. */
-  readonly onDiscard?: (() => void) | null;
+  /** Whom it starts, or cancels if the hub stops first. */
+  readonly starts?: GreenThread | null;
 }
 
 /**
@@ -92,10 +92,10 @@ export class Timer implements Entry, Cancellable {
     return this.#fn === null;
   }
 
-  /** What it will call, in words. */
+  /** What it will call or start, in words. */
   get what(): string {
     if (this.#fn === null) return "(called)";
-    return this.#fn.name || "anonymous";
+    return (this.#extras?.starts ?? this.#fn).name || "anonymous";
   }
 
   /** Never call; harmless if it was called or cancelled already. */
@@ -117,9 +117,9 @@ export class Timer implements Entry, Cancellable {
 
   /** The hub stopped first. @internal */
   discard(): boolean {
-    const onDiscard = this.#fn === null ? null : this.#extras?.onDiscard;
+    const starts = this.#fn === null ? null : this.#extras?.starts;
     this.cancel();
-    onDiscard?.();
+    starts?.cancel();
     return true;
   }
 

@@ -25,6 +25,7 @@ import {
   sleep,
   spawn,
   spawnAfter,
+  spawnAfterLocal,
   trampoline,
 } from "../../mod.ts";
 import { greenTest, settle } from "../green/helpers.ts";
@@ -139,6 +140,19 @@ greenTest(
     await sleeper.kill();
   },
 );
+
+greenTest("formatHubTimers() names the greenthreads that timers start", () => {
+  getHub().clock = () => 0;
+  const gts = [
+    spawnAfter(20, function early() {}),
+    spawnAfterLocal(30, function late() {}),
+  ];
+  assertEquals(formatHubTimers().split("\n").slice(1), [
+    "(in 20.000 ms) Timer(20.000, early)",
+    "(in 30.000 ms) Timer(30.000, late)",
+  ]);
+  for (const gt of gts) gt.cancel();
+});
 
 greenTest("hubTimerStacks() records where later timers are made", () => {
   const before = getHub().scheduleCallGlobal(10, function before() {});
