@@ -14,7 +14,7 @@ import type { StepObserver } from "./thread.ts";
 
 /** Frames of these files are no spawn site. */
 const OWN_FILES =
-  /\/(?:hubs\/(?:blocking|greenthread|spawn)|green\/pool\w*)\.ts:/;
+  /\/(?:hubs\/(?:blocking|greenthread|spawn)|green\/(?:pool\w*|net\/serve))\.ts:/;
 
 /** See the module. */
 export class BlockingDetector implements StepObserver {
@@ -31,8 +31,8 @@ export class BlockingDetector implements StepObserver {
   }
 
   /** Remember where a greenthread comes from. */
-  made(gt: GreenThread): void {
-    const frames = (new Error().stack ?? "").split("\n").slice(1);
+  made(gt: GreenThread, stack: string = new Error().stack ?? ""): void {
+    const frames = stack.split("\n").slice(1);
     const at = frames.findIndex((frame) => !OWN_FILES.test(frame));
     this.#sites.set(gt, frames.slice(Math.max(0, at)).join("\n"));
   }

@@ -30,8 +30,8 @@ export interface StepObserver {
   restart(): void;
   /** A step is over: `who` was resumed by it, or null: a callback was called. */
   lap(who: GreenThread | null): void;
-  /** A greenthread was made. */
-  made(gt: GreenThread): void;
+  /** A greenthread was made, here or where `stack` says. */
+  made(gt: GreenThread, stack?: string): void;
 }
 
 interface Thread {

@@ -15,7 +15,7 @@ import { getHub } from "../../hubs/registry.ts";
 import { reportError } from "../../hubs/report.ts";
 import type { Cancellable } from "../../hubs/scheduler.ts";
 import type { Suspension } from "../../hubs/suspension.ts";
-import { currentHub } from "../../hubs/thread.ts";
+import { currentHub, thread } from "../../hubs/thread.ts";
 import { outer } from "../../hubs/thrown.ts";
 import { assertMayWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn } from "./conn.ts";
@@ -75,6 +75,8 @@ class HandlerThread<T extends StreamConn> extends GreenThread {
 
   constructor(server: Server<T>, handler: Handler<T>, conn: T) {
     super(handler, [conn]);
+    const { site } = server;
+    if (site !== undefined) thread.observer?.made(this as GreenThread, site);
     this.#server = server;
     this.#conn = conn;
     this.inheritContext();
@@ -92,6 +94,10 @@ class Server<T extends StreamConn> {
   readonly #listener: Listener<T, StreamAddr>;
   readonly #handler: Handler<T>;
   readonly #concurrency: number;
+  /** Where serve was called, if somebody wants to know. */
+  readonly site: string | undefined = thread.observer === null
+    ? undefined
+    : new Error().stack;
   readonly #onError: (error: unknown, conn: T) => unknown;
   #active = 0;
   /** Breaks its own accept off; others may be waiting in the listener too. */

@@ -3,12 +3,15 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
 import { stub } from "@std/testing/mock";
 import { libc } from "../../ffi/libc.ts";
+import { BlockingDetector } from "../../hubs/blocking.ts";
 import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
+import { thread } from "../../hubs/thread.ts";
 import { getHub, GreenletExit, sleep, spawn, Timeout } from "../../mod.ts";
 import {
   connect,
@@ -343,6 +346,29 @@ test("serve() checks its arguments by rejections", async () => {
     () => serve(listener, echo, { onError: 1 as never }),
     TypeError,
   );
+});
+
+test("a handler that blocks is reported with where serve was called", async () => {
+  using output = stub(console, "error");
+  using listener = listen(LOCAL);
+  let now = 0;
+  thread.observer = new BlockingDetector(10, () => now);
+  try {
+    const server = spawn(function serveHere() {
+      return serve(listener, function sluggish() {
+        now += 25;
+      });
+    });
+    using client = await connect({ port: listener.addr.port });
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    listener.close();
+    await server.wait();
+  } finally {
+    thread.observer = null;
+  }
+  const [report] = output.calls.map(({ args }) => String(args[0]));
+  assertMatch(report!, /\(sluggish\) kept the thread for 25\.0 ms/);
+  assertMatch(report!, /spawned here:\n +at .*serveHere/);
 });
 
 test("serve() names the handler in messages about its greenthreads", async () => {
