@@ -125,6 +125,53 @@ test("serve() resolves when a handler throws StopServe, at the limit too", async
   assertEquals(getHub().getReaders(), []);
 });
 
+test("serve() handles a thousand connections at once unless told", async () => {
+  // What has no descriptors: the system may give fewer.
+  const closed = Promise.withResolvers<void>();
+  let accepted = 0;
+  let running = 0;
+  let stop = (): void => {};
+  let open = true;
+  const listener = {
+    waiting: null,
+    fileno: () => open ? 0 : -1,
+    whenClosed(fn: () => void) {
+      stop = fn;
+      return () => {};
+    },
+    accept() {
+      accepted++;
+      return Promise.resolve({ close() {} });
+    },
+  };
+  const server = spawn(() =>
+    serve(listener as never, async () => {
+      running++;
+      await closed.promise;
+    })
+  );
+  await until(() => running === 1000);
+  for (let i = 0; i < 5; i++) await sleep();
+  assertEquals(accepted, 1000);
+  open = false;
+  stop();
+  await server.wait();
+  closed.resolve();
+});
+
+test("serve() resolves when the listener is closed at the limit", async () => {
+  const listener = listen(LOCAL);
+  const server = spawn(() => serve(listener, echo, { concurrency: 1 }));
+  using client = await connect({ port: listener.addr.port });
+  await client.write(bytes("x"));
+  await client.read(new Uint8Array(1));
+  // It accepts no more, so nothing of the listener's is waited for.
+  assertEquals(getHub().getReaders().length, 1);
+  listener.close();
+  await until(() => server.dead);
+  assertEquals(await server.wait(), undefined);
+});
+
 test("StopServe breaks off no accept but serve's own", async () => {
   using listener = listen(LOCAL);
   hubPreventMultipleReaders(false);
@@ -321,8 +368,23 @@ test("serve() waits out a lack of descriptors", async () => {
   }
   assertEquals(await second.read(new Uint8Array(1)), 1);
   second.close();
-  listener.close();
-  await server.wait();
+  // The close ends a pause, too.
+  lib.symbols.setrlimit(
+    NOFILE,
+    new BigUint64Array([BigInt(free + 1), limit[1]!]),
+  );
+  let third: TcpConn;
+  try {
+    third = await connect({ port: listener.addr.port });
+    await until(() => getHub().getTimersCount() > 0);
+    listener.close();
+    for (let i = 0; i < 5; i++) await sleep();
+    assert(server.dead, "it sat its pause out");
+  } finally {
+    lib.symbols.setrlimit(NOFILE, limit);
+  }
+  assertEquals(await server.wait(), undefined);
+  third.close();
   lib.close();
 });
 
