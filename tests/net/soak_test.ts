@@ -7,10 +7,12 @@
 
 import { assert, assertEquals } from "@std/assert";
 import {
+  getCurrent,
   getHub,
+  type GreenThread,
   IOClosed,
   sleep,
-  spawn,
+  spawn as spawnAny,
   SystemError,
   Timeout,
 } from "../../mod.ts";
@@ -30,6 +32,21 @@ const SECONDS = Number(Deno.env.get("SOAK_SECONDS") || 3);
 const SEED = Number(Deno.env.get("SOAK_SEED") || Date.now() % 1_000_000);
 const CLIENTS = 200;
 const LARGEST = 200_000;
+
+/** The greenthreads that have not ended: the test's and the handlers'. */
+const alive = new Set<GreenThread>();
+
+function watch<T extends GreenThread>(gt: T): T {
+  alive.add(gt);
+  gt.link(() => alive.delete(gt));
+  return gt;
+}
+
+function spawn<T>(fn: () => Promise<T>): GreenThread<T> {
+  const gt = spawnAny(fn);
+  watch(gt as GreenThread);
+  return gt;
+}
 
 /** A small generator of random numbers (mulberry32). */
 function randomOf(seed: number): () => number {
@@ -70,6 +87,7 @@ interface Tally {
 }
 
 async function echo(conn: StreamConn): Promise<void> {
+  watch(getCurrent());
   const p = new Uint8Array(8192);
   try {
     for (let n; (n = await conn.read(p)) !== null;) {
@@ -203,9 +221,8 @@ for (const transport of ["tcp", "unix"] as const) {
       for (const count of Object.values(tally)) assert(count > 0);
     });
     // The last handlers end with their connections.
-    for (let i = 0; i < 100 && getHub().getReaders().length > 0; i++) {
-      await sleep(5);
-    }
+    for (let i = 0; i < 100 && alive.size > 0; i++) await sleep(5);
+    assertEquals([...alive].map(String), []);
     assertEquals(getHub().getReaders(), []);
     assertEquals(getHub().getWriters(), []);
     assertEquals(getHub().getTimersCount(), 0);
