@@ -58,6 +58,12 @@ export type Shapes = [
     typeof listenDatagram,
     (o: Deno.UdpListenOptions & { transport: "udp" }) => Deno.DatagramConn
   >,
+  Assignable<
+    typeof listenDatagram,
+    (
+      o: Deno.UnixListenOptions & { transport: "unixpacket" },
+    ) => Deno.DatagramConn
+  >,
 ];
 
 /** What the code below is written against. */
