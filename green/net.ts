@@ -5,8 +5,8 @@
  * Code written for `Deno.Conn`, `Deno.Listener` and `Deno.DatagramConn` runs on
  * them unchanged. What differs: only `--allow-ffi` is needed; calls on a closed
  * socket reject with `IOClosed` and closing twice is harmless; there are
- * `readTimeout` and `writeTimeout`; `ref()` and `unref()` do nothing, since a
- * wait keeps the process alive and an idle socket does not.
+ * `readTimeout` and `writeTimeout`; and where a hub parks on a thread (poll and
+ * selects), a wait keeps the process alive in spite of `unref()`.
  *
  * @example A server and a client
  * ```ts

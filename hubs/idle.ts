@@ -23,6 +23,7 @@ import { driverPending } from "./loop_driver.ts";
 import { type Parking, type ParkingName, TimedParking } from "./parking.ts";
 import type { Poller } from "./poller.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
+import { thread } from "./thread.ts";
 
 /** How a hub may be told to idle. */
 export interface IdleOptions {
@@ -221,7 +222,13 @@ export class Idle {
     const idling = this.#idling;
     this.#idling = true;
     try {
-      await this.#parking.park(timeout, idling);
+      const parking = this.#parking.park(timeout, idling);
+      const { background } = thread;
+      // For those the process need not stay, if nothing else keeps it.
+      if (background !== null && limit === Infinity) {
+        if (this.#table.holdsOnly(background)) this.#parking.rest?.();
+      }
+      await parking;
     } catch {
       // A park that throws instead of waiting is none.
       void this.#parking.close();

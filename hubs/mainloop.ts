@@ -310,7 +310,9 @@ export class Mainloop implements TimerHome {
 
   /** The last thing to wait for may have gone while it is parked. */
   lessToDo(): void {
-    if (this.#idle.parked && !this.#alive()) this.#idle.wake();
+    if (!this.#idle.parked) return;
+    // What is left may be nothing to keep the process alive for.
+    if (thread.background !== null || !this.#alive()) this.#idle.wake();
   }
 
   /** Leave after the pass under way; resolves when it has left. */

@@ -30,7 +30,10 @@ export interface Parking {
   wake(): void;
   /** Give everything back; null unless a call is under way to wait for. */
   close(): Promise<void> | null;
-  /** MAINLOOP has left: do not keep the process alive any longer. */
+  /**
+   * Do not keep the process alive until the next park: MAINLOOP has left, or
+   * is parked for nothing that counts.
+   */
   rest?(): void;
   /** The sweep after a park that ran out of time found something. */
   missed?(): void;

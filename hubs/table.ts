@@ -214,6 +214,13 @@ export class ListenerTable {
     this.#count = 0;
   }
 
+  /** Nobody waits for anything but these descriptors. */
+  holdsOnly(fds: ReadonlySet<number>): boolean {
+    return this.#table.values().every(({ fd, wanted }) =>
+      wanted === 0 || fds.has(fd)
+    );
+  }
+
   /** All listeners of one kind, queued ones included, by descriptor. */
   list(evtype: Interest): FdListener[] {
     return this.#table.values().flatMap((watched) => watched.list(evtype));

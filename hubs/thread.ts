@@ -36,6 +36,8 @@ export interface StepObserver {
 
 interface Thread {
   hub: Scheduler | null;
+  /** Descriptors waits for which keep no process alive; null: there are none. */
+  background: Set<number> | null;
   /** Null costs one look at each step and each spawn. */
   observer: StepObserver | null;
   /** Set by the registry: makes the hub at first use. */
@@ -46,6 +48,7 @@ interface Thread {
 /** The calling thread's state. */
 export const thread: Thread = {
   hub: null,
+  background: null,
   observer: null,
   makeHub: () => {
     throw new Error("No hub: hubs/registry.ts was not loaded");

@@ -31,6 +31,7 @@ import {
   checkedTimeout,
   closedError,
   giveBack,
+  keepAlive,
   latestLike,
 } from "./descriptor.ts";
 import { makeReadable, makeWritable } from "./streams.ts";
@@ -327,11 +328,18 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     return this.#writable ??= makeWritable(this);
   }
 
-  /** Here for code written for Deno's: a wait always keeps the process alive. */
-  ref(): void {}
+  /** Waits keep the process alive: so they do unless told otherwise. */
+  ref(): void {
+    keepAlive(this.#fd, true);
+  }
 
-  /** Here for code written for Deno's: a wait always keeps the process alive. */
-  unref(): void {}
+  /**
+   * Waits do not keep the process alive, as long as the hub parks without a
+   * thread (`hub.statistics().parking` is `"aio"` or `"uring"`).
+   */
+  unref(): void {
+    keepAlive(this.#fd, false);
+  }
 
   #queue(): WriteQueue {
     return this.#writer ??= new WriteQueue(

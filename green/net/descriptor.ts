@@ -20,12 +20,26 @@ import type { OwnedWait } from "../../hubs/wait.ts";
 /** A descriptor that the kernel has just made: whoever waits for a former
  * owner of its number learns that it is gone. */
 export function adopt(fd: number): number {
+  if (thread.background !== null) keepAlive(fd, true);
   (thread.hub as BaseHub | null)?.markAsReopened(fd);
   return fd;
 }
 
+/** Whether waits for `fd` keep the process alive: `ref` and `unref`. */
+export function keepAlive(fd: number, on: boolean): void {
+  if (fd < 0) return;
+  const background = thread.background ?? new Set();
+  if (background.has(fd) !== on) return;
+  if (on) background.delete(fd);
+  else background.add(fd);
+  thread.background = background.size > 0 ? background : null;
+  // If it is parked, it must think again.
+  thread.hub?.enqueue({ fire() {}, discard: () => true });
+}
+
 /** Wake all who wait for it, and close it. */
 export function giveBack(fd: number): void {
+  if (thread.background !== null) keepAlive(fd, true);
   (thread.hub as BaseHub | null)?.notifyClose(fd);
   closeSocket(fd);
 }

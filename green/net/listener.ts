@@ -16,7 +16,13 @@ import { outer, refused } from "../../hubs/thrown.ts";
 import type { Suspension } from "../../hubs/suspension.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn, TcpConn, UnixConn } from "./conn.ts";
-import { adopt, closedError, giveBack, latestLike } from "./descriptor.ts";
+import {
+  adopt,
+  closedError,
+  giveBack,
+  keepAlive,
+  latestLike,
+} from "./descriptor.ts";
 
 const AGAIN = -EAGAIN;
 const ECONNABORTED = ERRNO.ECONNABORTED!;
@@ -195,11 +201,18 @@ export class Listener<
     return new Connections(this);
   }
 
-  /** Here for code written for Deno's: a wait always keeps the process alive. */
-  ref(): void {}
+  /** Waits keep the process alive: so they do unless told otherwise. */
+  ref(): void {
+    keepAlive(this.#fd, true);
+  }
 
-  /** Here for code written for Deno's: a wait always keeps the process alive. */
-  unref(): void {}
+  /**
+   * Waits do not keep the process alive, as long as the hub parks without a
+   * thread (`hub.statistics().parking` is `"aio"` or `"uring"`).
+   */
+  unref(): void {
+    keepAlive(this.#fd, false);
+  }
 }
 
 /** Accepts TCP connections. */
