@@ -213,8 +213,10 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   }
 
   /** A read was broken off that need not have been alone. @internal */
-  readerLeft(reader: ReadWait): void {
-    if (this.#reader === reader) this.#reader = latestLike(reader) ?? reader;
+  readerLeft(reader: unknown): void {
+    const latest = this.#reader;
+    if (latest === null || latest !== reader) return;
+    this.#reader = latestLike(latest) ?? latest;
   }
 
   /** Try to receive; undefined: nothing is there yet. @internal */

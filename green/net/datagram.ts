@@ -161,8 +161,10 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   }
 
   /** A receive was broken off that need not have been alone. @internal */
-  receiverLeft(wait: Retry): void {
-    if (this.#receiving === wait) this.#receiving = latestLike(wait) ?? wait;
+  receiverLeft(wait: unknown): void {
+    const latest = this.#receiving;
+    if (latest === null || latest !== wait) return;
+    this.#receiving = latestLike(latest) ?? latest;
   }
 
   #take(p: Uint8Array | undefined): Datagram | undefined {

@@ -165,8 +165,10 @@ export class Listener<
   }
 
   /** An accept was broken off that need not have been alone. @internal */
-  waiterLeft(waiter: AcceptWait): void {
-    if (this.#waiter === waiter) this.#waiter = latestLike(waiter) ?? waiter;
+  waiterLeft(waiter: unknown): void {
+    const latest = this.#waiter;
+    if (latest === null || latest !== waiter) return;
+    this.#waiter = latestLike(latest) ?? latest;
   }
 
   /** Have `fn` called at the close; returns how to take that back. @internal */
