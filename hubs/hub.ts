@@ -26,7 +26,7 @@ import { closedHub, Mainloop } from "./mainloop.ts";
 import type { ParkingName } from "./parking.ts";
 import { type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { reportError } from "./report.ts";
-import type { Entry, Scheduler } from "./scheduler.ts";
+import type { Entry, Scheduler, TimerOwner } from "./scheduler.ts";
 import { ListenerTable } from "./table.ts";
 import { thread } from "./thread.ts";
 import type { Timer, TimerExtras } from "./timers.ts";
@@ -423,9 +423,9 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   callLater(
     ms: number,
     fn: () => void,
-    starts: GreenThread | null = null,
+    owner: TimerOwner | null = null,
   ): Timer {
-    const extras = starts === null ? null : { starts };
+    const extras = owner === null ? null : { owner };
     return this.#schedule(ms, fn, null, extras);
   }
 

@@ -32,13 +32,13 @@ export interface Scheduler {
   /** `who` waits again, or has ended. */
   waits(who: GreenThread): void;
   /**
-   * Call `fn` after `ms`, whatever becomes of the caller. It starts `starts`, if
-   * that is given, which is cancelled if the hub stops before.
+   * Call `fn` after `ms`, whatever becomes of the caller. `owner`, if it is given,
+   * names the call in listings and is cancelled if the hub stops before.
    */
   callLater(
     ms: number,
     fn: () => void,
-    starts?: GreenThread | null,
+    owner?: TimerOwner | null,
   ): Cancellable;
 }
 
@@ -46,4 +46,10 @@ export interface Scheduler {
 export interface Cancellable {
   /** Forget it; harmless when it is too late. */
   cancel(): void;
+}
+
+/** What a timer is for: a greenthread it starts, a timeout. */
+export interface TimerOwner extends Cancellable {
+  /** What listings call it. */
+  readonly name: string;
 }

@@ -109,8 +109,7 @@ export class Timeout extends Error implements Disposable {
     this.#struck = false;
     if (this.ms === null) return;
     const fire = (): void => this.#fire();
-    const discard = (): void => this.cancel();
-    this.#timer = currentHub().callLater(this.ms, fire, discard);
+    this.#timer = currentHub().callLater(this.ms, fire, this);
     this.#greenlet = getCurrent();
     this.#greenlet.cancelAtEnd(this);
   }

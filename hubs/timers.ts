@@ -15,7 +15,7 @@
  */
 
 import type { AnyFunction, GreenThread } from "./greenthread.ts";
-import type { Cancellable, Entry } from "./scheduler.ts";
+import type { Cancellable, Entry, TimerOwner } from "./scheduler.ts";
 
 /** Where a timer is kept: a hub's heap or its run queue. */
 export interface TimerHome {
@@ -31,8 +31,8 @@ export interface TimerExtras {
   readonly local?: GreenThread | null;
   /** Where it was made. */
   readonly stack?: string | null;
-  /** Whom it starts, or cancels if the hub stops first. */
-  readonly starts?: GreenThread | null;
+  /** What it is for, to be cancelled if the hub stops first. */
+  readonly owner?: TimerOwner | null;
 }
 
 /**
@@ -95,7 +95,7 @@ export class Timer implements Entry, Cancellable {
   /** What it will call or start, in words. */
   get what(): string {
     if (this.#fn === null) return "(called)";
-    return (this.#extras?.starts ?? this.#fn).name || "anonymous";
+    return (this.#extras?.owner ?? this.#fn).name || "anonymous";
   }
 
   /** Never call; harmless if it was called or cancelled already. */
@@ -117,9 +117,9 @@ export class Timer implements Entry, Cancellable {
 
   /** The hub stopped first. @internal */
   discard(): boolean {
-    const starts = this.#fn === null ? null : this.#extras?.starts;
+    const owner = this.#fn === null ? null : this.#extras?.owner;
     this.cancel();
-    starts?.cancel();
+    owner?.cancel();
     return true;
   }
 
