@@ -9,7 +9,7 @@
  * @module
  */
 
-import { ERRNO } from "./constants.ts";
+import { EINTR, ERRNO } from "./constants.ts";
 import { errno } from "./libc.ts";
 
 const NAMES = new Map(Object.entries(ERRNO).map(([k, v]) => [v, k]));
@@ -66,4 +66,15 @@ export class SystemError extends Error {
 export function check(rc: number, syscall: string, action?: string): number {
   if (rc < 0) throw new SystemError(errno(), syscall, action);
   return rc;
+}
+
+/**
+ * Make a call again as long as a signal interrupts it, and return what it
+ * returns then. For calls that are rare: `check(retry(() => ...), "name")`.
+ */
+export function retry(call: () => number): number {
+  for (;;) {
+    const rc = call();
+    if (rc >= 0 || errno() !== EINTR) return rc;
+  }
 }

@@ -18,12 +18,13 @@ import {
   CLOCK_MONOTONIC,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
+  EINTR,
   TFD_CLOEXEC,
   TFD_NONBLOCK,
 } from "../ffi/constants.ts";
-import { check } from "../ffi/errors.ts";
+import { check, retry, SystemError } from "../ffi/errors.ts";
 import { ITIMERSPEC_SIZE, Timespec } from "../ffi/layout.ts";
-import { libc } from "../ffi/libc.ts";
+import { errno, libc } from "../ffi/libc.ts";
 import { openSocketPair, transmit } from "../ffi/socket.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { forgetOutput } from "./loop_driver.ts";
@@ -41,6 +42,7 @@ interface StreamHandle {
   open(fd: number): number;
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
+  readStop(): number;
   close(): void;
   ref(): void;
   unref(): void;
@@ -55,34 +57,65 @@ type HandleKind = "Pipe" | "TCP";
 
 const BINDINGS = { Pipe: "pipe_wrap", TCP: "tcp_wrap" } as const;
 
-function makeHandle(kind: HandleKind): StreamHandle {
-  const { binding } = process as unknown as {
-    binding(
-      name: string,
-    ): Record<HandleKind, new (type: number) => StreamHandle> & {
-      constants: { SOCKET: number };
-    };
-  };
-  const found = binding.call(process, BINDINGS[kind]);
-  return new found[kind](found.constants.SOCKET);
+/** So often in a row reading may fail before it is given up. */
+const MOST_FAILURES = 16;
+
+/** What {@linkcode process.binding} gives, as far as it is used. */
+interface Binding extends
+  Record<
+    HandleKind,
+    new (type: number) => StreamHandle
+  > {
+  readonly constants: { readonly SOCKET: number };
+  readonly streamBaseState?: Int32Array;
+}
+
+function binding(name: string): Binding {
+  const owner = process as unknown as { binding(name: string): Binding };
+  return owner.binding(name);
+}
+
+let state: Int32Array | undefined;
+
+/** What the read behind an `onread` gave: bytes, or -errno. */
+function lastRead(): number {
+  // Taken for granted where this Deno does not tell.
+  state ??= binding("stream_wrap").streamBaseState ?? Int32Array.of(1);
+  return state[0]!;
 }
 
 /**
  * A descriptor that Deno's loop reads for us. After it became readable,
  * `onEvent` is called from the loop. It keeps the process alive between `ref()`
  * and `unref()` only.
+ *
+ * A read that fails (a signal suffices) ends all reading, and looks like data
+ * but for the count: it is begun anew. `onFailure` is called when that does not
+ * help.
  */
 class LoopHandle {
   readonly fd: number;
   readonly #handle: StreamHandle;
   readonly #keep: Disposable | null;
+  readonly #onEvent: () => void;
+  readonly #onFailure: () => void;
+  #failures = 0;
+  #closed = false;
 
-  constructor(kind: HandleKind, fd: number, onEvent: () => void) {
+  constructor(
+    kind: HandleKind,
+    fd: number,
+    onEvent: () => void,
+    onFailure: () => void,
+  ) {
     this.fd = fd;
+    this.#onEvent = onEvent;
+    this.#onFailure = onFailure;
     let close = (): void => void libc().close(fd);
     try {
-      const handle = this.#handle = makeHandle(kind);
-      handle.onread = onEvent;
+      const found = binding(BINDINGS[kind]);
+      const handle = this.#handle = new found[kind](found.constants.SOCKET);
+      handle.onread = () => this.#read();
       let opened = handle.open(fd) === 0;
       if (opened) {
         close = () => handle.close();
@@ -113,20 +146,43 @@ class LoopHandle {
 
   /** Stop watching and close the descriptor. */
   close(): void {
+    this.#closed = true;
     this.#keep?.[Symbol.dispose]();
     this.#handle.close();
+  }
+
+  #read(): void {
+    if (lastRead() > 0) {
+      this.#failures = 0;
+      this.#onEvent();
+    } else if (!this.#closed) {
+      // Not now: Deno stops reading once this has returned.
+      setImmediate(() => this.#readAgain());
+    }
+  }
+
+  #readAgain(): void {
+    if (this.#closed) return;
+    if (++this.#failures > MOST_FAILURES) {
+      this.#onFailure();
+      return;
+    }
+    // Without the stop, Deno's I/O driver is not asked about a socket again.
+    this.#handle.readStop();
+    if (this.#handle.readStart() !== 0) this.#onFailure();
   }
 }
 
 /** An eventfd that Deno's loop watches: the kernel, or anybody, writes to it. */
 export class LoopEvent extends LoopHandle {
   /**
+   * @param onFailure Called when it cannot be read any more.
    * @throws {SystemError} If there is no eventfd to be had.
    * @throws {Error} If this Deno has no such handle.
    */
-  constructor(onEvent: () => void) {
-    const fd = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    super("Pipe", check(fd, "eventfd"), onEvent);
+  constructor(onEvent: () => void, onFailure: () => void) {
+    const fd = retry(() => libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    super("Pipe", check(fd, "eventfd"), onEvent, onFailure);
     // Each read of an eventfd is an event for whoever would write to it.
     forgetOutput(fd);
   }
@@ -142,24 +198,31 @@ export class LoopTimer extends LoopHandle {
   #armed = false;
 
   /**
+   * @param onFailure Called when it cannot be read any more.
    * @throws {SystemError} If there is no timerfd to be had.
    * @throws {Error} If this Deno has no such handle.
    */
-  constructor(onAlarm: () => void) {
-    const fd = libc().timerfd_create(
-      CLOCK_MONOTONIC,
-      TFD_CLOEXEC | TFD_NONBLOCK,
-    );
-    super("Pipe", check(fd, "timerfd_create"), onAlarm);
+  constructor(onAlarm: () => void, onFailure: () => void) {
+    const flags = TFD_CLOEXEC | TFD_NONBLOCK;
+    const fd = retry(() => libc().timerfd_create(CLOCK_MONOTONIC, flags));
+    super("Pipe", check(fd, "timerfd_create"), onAlarm, onFailure);
   }
 
-  /** Call once after `ms`; null: do not. */
+  /**
+   * Call once after `ms`; null: do not.
+   *
+   * @throws {SystemError} If the kernel refuses.
+   */
   set(ms: number | null): void {
     if (ms === null && !this.#armed) return;
     this.#armed = ms !== null;
     // A zero time would disarm the timer instead of firing it.
     this.#spec.set(this.#value.set(ms === null ? 0 : Math.max(ms, 1e-6)), 16);
-    libc().timerfd_settime(this.fd, 0, this.#spec, null);
+    const c = libc();
+    while (c.timerfd_settime(this.fd, 0, this.#spec, null) < 0) {
+      const error = errno();
+      if (error !== EINTR) throw new SystemError(error, "timerfd_settime");
+    }
   }
 }
 
@@ -174,6 +237,7 @@ export class LoopSignal {
   readonly #byte = new Uint8Array(1);
   #resolve: ((arrived: boolean) => void) | null = null;
   #held = false;
+  #failed = false;
 
   /**
    * @throws {SystemError} If there are no sockets to be had.
@@ -183,7 +247,12 @@ export class LoopSignal {
     const [fd, far] = openSocketPair();
     this.#far = far;
     try {
-      this.#handle = new LoopHandle("TCP", fd, () => this.#arrived(true));
+      this.#handle = new LoopHandle(
+        "TCP",
+        fd,
+        () => this.#arrived(true),
+        () => this.#fail(),
+      );
     } catch (error) {
       libc().close(far);
       throw error;
@@ -205,8 +274,9 @@ export class LoopSignal {
   wait(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#resolve = resolve;
-    if (transmit(this.#far, this.#byte) < 0) this.#arrived(false);
-    else if (!this.#held) {
+    if (this.#failed || transmit(this.#far, this.#byte) < 0) {
+      this.#arrived(false);
+    } else if (!this.#held) {
       this.#held = true;
       this.#handle.ref();
     }
@@ -226,6 +296,11 @@ export class LoopSignal {
     this.#handle.close();
     libc().close(this.#far);
     this.#arrived(true);
+  }
+
+  #fail(): void {
+    this.#failed = true;
+    this.#arrived(false);
   }
 
   #arrived(yes: boolean): void {

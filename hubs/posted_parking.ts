@@ -6,7 +6,9 @@
  * The trap it guards: this leans on things nobody documented. A wake-up that
  * never comes must be found out: every park has a limit, and if the sweep
  * after an exhausted park finds something that was not announced, and is not
- * during the whole of the next park either, the way counts as broken.
+ * during the whole of the next park either, the way counts as broken. That
+ * limit is the timer's, too: until it has rung for the first time, one of
+ * Deno's own stands behind it.
  *
  * @module
  */
@@ -28,6 +30,8 @@ export interface Poster {
 
 /** A word that takes longer than this, ms, was not given. */
 const LONG_AGO = 5;
+/** The timer is given this long, ms, after Deno's own has fired; twice. */
+const GRACE = 20;
 
 /**
  * See the module. What need not be done between a wake-up and the greenthread
@@ -48,6 +52,9 @@ export class PostedParking implements Parking {
   /** When the park is over, and when the timer fires; monotonic ms. */
   #deadline = Infinity;
   #alarm = Infinity;
+  /** The timer has rung: it is one. */
+  #proven = false;
+  #backup: ReturnType<typeof setTimeout> | undefined;
   #doubt = false;
   #since = 0;
   #broken = false;
@@ -65,13 +72,15 @@ export class PostedParking implements Parking {
     this.#poller = poller;
     using opened = new DisposableStack();
     this.#timer = opened.adopt(
-      new LoopTimer(() => this.#rang()),
+      new LoopTimer(() => this.#rang(), () => this.#fail()),
       (timer) => timer.close(),
     );
     this.#event = opened.adopt(
-      new LoopEvent(() => this.#announced()),
+      new LoopEvent(() => this.#announced(), () => this.#fail()),
       (event) => event.close(),
     );
+    // Rings at the next turn of Deno's loop.
+    this.#timer.set(0);
     this.#poster = makePoster(this.#event.fd);
     opened.move();
   }
@@ -82,11 +91,13 @@ export class PostedParking implements Parking {
 
   park(timeout: number | null): Promise<void> {
     if (!this.#arm()) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#release = resolve;
     const now = monotonic();
     this.#deadline = timeout === null ? Infinity : now + timeout;
     if (this.#alarm <= now || this.#alarm > this.#deadline) this.#setAlarm(now);
+    if (this.#broken) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#release = resolve;
+    if (!this.#proven && timeout !== null) this.#backUp(timeout);
     if (!this.#held) {
       this.#held = true;
       this.#event.ref();
@@ -144,11 +155,30 @@ export class PostedParking implements Parking {
   #setAlarm(now: number): void {
     this.#alarm = this.#deadline;
     const ms = this.#deadline === Infinity ? null : this.#deadline - now;
-    this.#timer.set(ms);
+    try {
+      this.#timer.set(ms);
+    } catch {
+      this.#fail();
+    }
+  }
+
+  /** Have one of Deno's timers find out whether ours is none. */
+  #backUp(timeout: number): void {
+    this.#backup = setTimeout(() => {
+      // Deno sees to its timers before its I/O: ours may be about to ring.
+      this.#backup = setTimeout(() => this.#fail(), GRACE);
+    }, timeout + GRACE);
+  }
+
+  /** It is not to be relied on any more. */
+  #fail(): void {
+    this.#broken = true;
+    this.#end();
   }
 
   #rang(): void {
     const now = monotonic();
+    this.#proven = true;
     this.#alarm = Infinity;
     if (this.#release === null) return;
     if (now < this.#deadline) this.#setAlarm(now);
@@ -160,6 +190,10 @@ export class PostedParking implements Parking {
   }
 
   #end(): void {
+    if (this.#backup !== undefined) {
+      clearTimeout(this.#backup);
+      this.#backup = undefined;
+    }
     const release = this.#release;
     this.#release = null;
     release?.();
