@@ -11,7 +11,7 @@
  * @module
  */
 
-import { ENOSYS, POLLIN } from "./constants.ts";
+import { EAGAIN, EINTR, ENOSYS, POLLIN } from "./constants.ts";
 import { addressOf, errno, libc } from "./libc.ts";
 import { SystemError } from "./errors.ts";
 
@@ -42,12 +42,17 @@ const IOCB_CMD_POLL = 5;
 const IOCB_FLAG_RESFD = 1;
 const IOCB_SIZE = 64;
 const IO_EVENT_SIZE = 32;
+const MOST_TRIES = 4;
 const DEPTH = 32;
 
 function call(number: bigint, name: string, ...args: bigint[]): void {
   const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n] = args;
-  const rc = libc().syscall(number, a, b, c, d, e, 0n);
-  if (rc < 0n) throw new SystemError(errno(), name);
+  for (;;) {
+    const rc = libc().syscall(number, a, b, c, d, e, 0n);
+    if (rc >= 0n) return;
+    const error = errno();
+    if (error !== EINTR) throw new SystemError(error, name);
+  }
 }
 
 /** A buffer and its address, which is good as long as the object lives. */
@@ -130,7 +135,17 @@ export class AioPoll {
   arm(fd: number): void {
     this.#iocb.view.setUint32(20, fd, true);
     const { id, numbers } = this.#context;
-    call(numbers.io_submit, "io_submit", id, 1n, this.#pointer.address);
+    for (let tries = 1;; tries++) {
+      try {
+        call(numbers.io_submit, "io_submit", id, 1n, this.#pointer.address);
+        return;
+      } catch (error) {
+        const { errno } = error as SystemError;
+        // The ring is full, or the kernel short of memory for the moment.
+        if (errno !== EAGAIN || tries === MOST_TRIES) throw error;
+        this.#context.reap();
+      }
+    }
   }
 
   /** Take completions off the ring, without waiting. */

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { EINVAL, POLLIN } from "./constants.ts";
+import { EAGAIN, EINTR, EINVAL, POLLIN } from "./constants.ts";
 import { check, SystemError } from "./errors.ts";
 import { addressOf, errno, libc } from "./libc.ts";
 import { closeAtThreadExit } from "./thread_exit.ts";
@@ -20,6 +20,7 @@ const IO_URING_SETUP = 425n;
 const IO_URING_ENTER = 426n;
 const IO_URING_REGISTER = 427n;
 
+const MOST_TRIES = 4;
 const ENTRIES = 8;
 const IORING_OP_POLL_ADD = 6;
 const IORING_REGISTER_EVENTFD = 4n;
@@ -39,9 +40,14 @@ const CQ_OFF = 80;
 
 function call(number: bigint, name: string, ...args: bigint[]): number {
   const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n, f = 0n] = args;
-  const rc = libc().syscall(number, a, b, c, d, e, f);
-  if (rc < 0n) throw new SystemError(errno(), name);
-  return Number(rc);
+  for (let tries = 1;; tries++) {
+    const rc = libc().syscall(number, a, b, c, d, e, f);
+    if (rc >= 0n) return Number(rc);
+    const error = errno();
+    // EAGAIN: short of memory for the moment.
+    const passing = error === EAGAIN && tries < MOST_TRIES;
+    if (error !== EINTR && !passing) throw new SystemError(error, name);
+  }
 }
 
 /** Memory shared with the kernel. */

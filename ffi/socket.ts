@@ -18,7 +18,7 @@ import {
   FD_CLOEXEC,
   O_NONBLOCK,
 } from "./constants.ts";
-import { check } from "./errors.ts";
+import { check, retry } from "./errors.ts";
 import { errno, libc } from "./libc.ts";
 import {
   cString,
@@ -38,6 +38,8 @@ import {
 } from "./socket_constants.ts";
 
 const ENOTCONN = ERRNO.ENOTCONN!;
+const EALREADY = ERRNO.EALREADY!;
+const EINPROGRESS = ERRNO.EINPROGRESS!;
 
 /** The address a call gave back, and how much of it counts. */
 export const peer: Uint8Array<ArrayBuffer> = new Uint8Array(SOCKADDR_SIZE);
@@ -65,7 +67,8 @@ function tame(fd: number): number {
  */
 export function openSocket(family: number, type: number): number {
   const flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-  return tame(check(libc().socket(family, type | flags, 0), "socket"));
+  const fd = retry(() => libc().socket(family, type | flags, 0));
+  return tame(check(fd, "socket"));
 }
 
 /**
@@ -76,7 +79,8 @@ export function openSocket(family: number, type: number): number {
 export function openSocketPair(): [fd: number, other: number] {
   const pair = new Int32Array(2);
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  check(libc().socketpair(AF_UNIX, type, 0, pair), "socketpair");
+  const rc = retry(() => libc().socketpair(AF_UNIX, type, 0, pair));
+  check(rc, "socketpair");
   return [tame(pair[0]!), tame(pair[1]!)];
 }
 
@@ -86,7 +90,8 @@ export function openSocketPair(): [fd: number, other: number] {
  * @throws {SystemError} EADDRINUSE and the like.
  */
 export function bindSocket(fd: number, raw: RawAddress, what: string): void {
-  check(libc().bind(fd, raw, raw.length), "bind", `Cannot listen on ${what}`);
+  const rc = retry(() => libc().bind(fd, raw, raw.length));
+  check(rc, "bind", `Cannot listen on ${what}`);
 }
 
 /**
@@ -95,12 +100,16 @@ export function bindSocket(fd: number, raw: RawAddress, what: string): void {
  * @throws {SystemError} EADDRINUSE and the like.
  */
 export function listenSocket(fd: number, backlog: number, what: string): void {
-  check(libc().listen(fd, backlog), "listen", `Cannot listen on ${what}`);
+  const rc = retry(() => libc().listen(fd, backlog));
+  check(rc, "listen", `Cannot listen on ${what}`);
 }
 
 /** Start to connect; returns 0 or errno, EINPROGRESS above all. */
 export function startConnect(fd: number, raw: RawAddress): number {
-  return libc().connect(fd, raw, raw.length) < 0 ? errno() : 0;
+  if (retry(() => libc().connect(fd, raw, raw.length)) >= 0) return 0;
+  const error = errno();
+  // Interrupted, it goes on by itself; or it is asked for a second time.
+  return error === EALREADY ? EINPROGRESS : error;
 }
 
 /** Take a connection; -errno if there is none. Its peer is {@linkcode peer}. */
@@ -177,7 +186,7 @@ export function transmitTo(fd: number, p: Uint8Array, raw: RawAddress): number {
  * that is gone (ENOTCONN) sends no more already.
  */
 export function shutdownWrite(fd: number): number {
-  if (libc().shutdown(fd, SHUT_WR) >= 0) return 0;
+  if (retry(() => libc().shutdown(fd, SHUT_WR)) >= 0) return 0;
   const error = errno();
   return error === ENOTCONN ? 0 : error;
 }
@@ -190,7 +199,9 @@ export function closeSocket(fd: number): void {
 /** What went wrong meanwhile, errno or 0, and forget it. */
 export function takeSocketError(fd: number): number {
   fourLength[0] = 4;
-  const rc = libc().getsockopt(fd, SOL_SOCKET, SO_ERROR, four, fourLength);
+  const rc = retry(() =>
+    libc().getsockopt(fd, SOL_SOCKET, SO_ERROR, four, fourLength)
+  );
   return rc < 0 ? errno() : four[0]!;
 }
 
@@ -206,7 +217,8 @@ export function setOption(
   value: number,
 ): void {
   four[0] = value;
-  check(libc().setsockopt(fd, level, name, four, 4), "setsockopt");
+  const rc = retry(() => libc().setsockopt(fd, level, name, four, 4));
+  check(rc, "setsockopt");
 }
 
 /**
@@ -220,7 +232,9 @@ export function setOptionBytes(
   name: number,
   value: Uint8Array<ArrayBuffer>,
 ): void {
-  const rc = libc().setsockopt(fd, level, name, value, value.length);
+  const rc = retry(() =>
+    libc().setsockopt(fd, level, name, value, value.length)
+  );
   check(rc, "setsockopt");
 }
 
@@ -232,7 +246,8 @@ export function setOptionBytes(
 export function ownAddress(fd: number): RawAddress {
   const raw = new Uint8Array(SOCKADDR_SIZE);
   peerLength[0] = SOCKADDR_SIZE;
-  check(libc().getsockname(fd, raw, peerLength), "getsockname");
+  const rc = retry(() => libc().getsockname(fd, raw, peerLength));
+  check(rc, "getsockname");
   return raw.slice(0, Math.max(2, peerLength[0]!));
 }
 

@@ -3,12 +3,14 @@
  * wait that another thread is in.
  *
  * An eventfd; a pipe where there is none. Wakes collapse: many wakes before
- * one clear are one write.
+ * one clear are one write. What the kernel refused counts as not done, so the
+ * next wake or clear tries again.
  *
  * @module
  */
 
 import {
+  EAGAIN,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   F_SETFD,
@@ -16,8 +18,8 @@ import {
   FD_CLOEXEC,
   O_NONBLOCK,
 } from "./constants.ts";
-import { check } from "./errors.ts";
-import { libc } from "./libc.ts";
+import { check, retry } from "./errors.ts";
+import { errno, libc } from "./libc.ts";
 import { closeAtThreadExit } from "./thread_exit.ts";
 
 /** One wake-up channel; close it after use. */
@@ -39,13 +41,14 @@ export class Wakeup {
   constructor() {
     const c = libc();
     if (Deno.build.os === "linux") {
-      this.fd = check(c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+      const fd = retry(() => c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+      this.fd = check(fd, "eventfd");
       this.#writeFd = this.fd;
       this.#keep = closeAtThreadExit(this.fd);
       return;
     }
     const pair = new Int32Array(2);
-    check(c.pipe(pair), "pipe");
+    check(retry(() => c.pipe(pair)), "pipe");
     for (const fd of pair) {
       c.fcntl(fd, F_SETFD, FD_CLOEXEC);
       c.fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -58,15 +61,17 @@ export class Wakeup {
   /** Make `fd` readable until the next {@linkcode clear}. */
   wake(): void {
     if (this.#woken || this.#closed) return;
-    this.#woken = true;
-    libc().write(this.#writeFd, this.#one, 8);
+    const n = retry(() => libc().write(this.#writeFd, this.#one, 8));
+    // A full pipe is readable, too.
+    this.#woken = n >= 0 || errno() === EAGAIN;
   }
 
   /** Make `fd` quiet again. */
   clear(): void {
     if (!this.#woken || this.#closed) return;
-    this.#woken = false;
-    libc().read(this.fd, this.#sink, this.#sink.length);
+    const { length } = this.#sink;
+    const n = retry(() => libc().read(this.fd, this.#sink, length));
+    this.#woken = n < 0 && errno() !== EAGAIN;
   }
 
   /** Close the channel; closing twice is harmless. */

@@ -21,6 +21,7 @@
 import {
   EBADF,
   EEXIST,
+  EINTR,
   EINVAL,
   ENOENT,
   EPERM,
@@ -33,12 +34,12 @@ import {
   EPOLLIN,
   EPOLLOUT,
   EPOLLPRI,
-  F_GETFD,
 } from "../ffi/constants.ts";
 import { monotonic } from "../ffi/clock.ts";
-import { check, SystemError } from "../ffi/errors.ts";
+import { check, retry, SystemError } from "../ffi/errors.ts";
 import { epollEventLayout, Timespec } from "../ffi/layout.ts";
 import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
+import { openError } from "../ffi/open_error.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { FdMap } from "./fd_map.ts";
@@ -49,6 +50,11 @@ import { BAD, type Poller, READ, type Report, WRITE } from "./poller.ts";
 const { size: SIZE, data: DATA } = epollEventLayout();
 const FEWEST_EVENTS = 64;
 const MOST_EVENTS = 4096;
+
+function openEpoll(): number {
+  const fd = retry(() => libc().epoll_create1(EPOLL_CLOEXEC));
+  return check(fd, "epoll_create1");
+}
 
 function epollFlags(interest: number): number {
   return ((interest & READ) !== 0 ? EPOLLIN | EPOLLPRI : 0) |
@@ -84,7 +90,7 @@ class EpollPoller implements Poller {
   #keep: Disposable;
 
   constructor() {
-    this.#epfd = check(this.#c.epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    this.#epfd = openEpoll();
     this.#keep = closeAtThreadExit(this.#epfd);
     this.#precise = this.#hasPwait2();
   }
@@ -213,15 +219,21 @@ class EpollPoller implements Poller {
     this.#eventView.setUint32(0, epollFlags(interest), true);
     this.#eventView.setInt32(DATA, fd, true);
     this.#eventView.setUint32(DATA + 4, generation, true);
-    const rc = this.#c.epoll_ctl(this.#epfd, op, fd, this.#event);
-    return rc < 0 ? errno() : 0;
+    for (;;) {
+      const rc = this.#c.epoll_ctl(this.#epfd, op, fd, this.#event);
+      if (rc >= 0) return 0;
+      const error = errno();
+      if (error !== EINTR) return error;
+    }
   }
 
   /** epoll_pwait2 is younger than some kernels, and than some libcs. */
   #hasPwait2(): boolean {
-    if (this.#c.epoll_pwait2 === null) return false;
+    const { epoll_pwait2 } = this.#c;
+    if (epoll_pwait2 === null) return false;
     const now = this.#timespec.set(0);
-    return this.#c.epoll_pwait2(this.#epfd, this.#parkEvent, 1, now, null) >= 0;
+    const event = this.#parkEvent;
+    return retry(() => epoll_pwait2(this.#epfd, event, 1, now, null)) >= 0;
   }
 
   #watchWakeup(): void {
@@ -231,7 +243,7 @@ class EpollPoller implements Poller {
 
   #reportAlways(report: Report): number {
     for (const fd of this.#always) {
-      const open = this.#c.fcntl(fd, F_GETFD, 0) >= 0;
+      const open = openError(fd) === 0;
       report(fd, open ? this.#watched.get(fd)! & 3 : BAD);
     }
     return this.#always.size;
@@ -241,7 +253,7 @@ class EpollPoller implements Poller {
   #rebuild(closeOld: boolean): void {
     // The new one first: whoever watches our descriptor sees another number.
     const old = this.#epfd;
-    this.#epfd = check(this.#c.epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    this.#epfd = openEpoll();
     this.#keep[Symbol.dispose]();
     this.#keep = closeAtThreadExit(this.#epfd);
     if (closeOld) this.#c.close(old);

@@ -25,6 +25,7 @@
 
 import { monotonic } from "../ffi/clock.ts";
 import {
+  EINTR,
   ENOMEM,
   EPERM,
   EPOLL_CTL_ADD,
@@ -32,14 +33,13 @@ import {
   EPOLL_CTL_MOD,
   EPOLLIN,
   EPOLLOUT,
-  F_GETFD,
   POLLERR,
   POLLHUP,
   POLLIN,
   POLLNVAL,
   POLLOUT,
 } from "../ffi/constants.ts";
-import { check, SystemError } from "../ffi/errors.ts";
+import { retry, SystemError } from "../ffi/errors.ts";
 import { epollEventLayout, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { errno, libc } from "../ffi/libc.ts";
 import {
@@ -49,6 +49,7 @@ import {
   libeventMethods,
   whyNoLibevent,
 } from "../ffi/libevent.ts";
+import { openError } from "../ffi/open_error.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { checkedOptions } from "./checks.ts";
 import { HubError } from "./errors.ts";
@@ -91,6 +92,7 @@ class LibeventPoller implements Poller {
   readonly #pollfd = new Uint8Array(POLLFD_SIZE);
   readonly #pollfdView = new DataView(this.#pollfd.buffer);
   readonly #timespec = new Timespec();
+  readonly #precise = this.#hasPpoll();
 
   constructor(method?: string) {
     this.#wanted = method;
@@ -114,7 +116,10 @@ class LibeventPoller implements Poller {
     const held = known !== undefined && this.#holds(fd, known);
     if (held && known.interest === interest) return;
     if (known !== undefined && !held) this.#forget(fd, known);
-    check(this.#c.fcntl(fd, F_GETFD, 0), "fcntl", `Cannot watch fd ${fd}`);
+    const closed = openError(fd);
+    if (closed !== 0) {
+      throw new SystemError(closed, "fcntl", `Cannot watch fd ${fd}`);
+    }
     if (this.method === "select" && fd >= FD_SETSIZE) {
       throw new RangeError(
         `Cannot watch fd ${fd}: libevent's method select takes less than 1024`,
@@ -173,9 +178,9 @@ class LibeventPoller implements Poller {
     this.#wakeup.clear();
     const fds = this.#pollfds(this.#wakeup.fd);
     const size = fds.length / POLLFD_SIZE;
-    if (this.#c.ppoll_park !== null) {
+    if (this.#precise) {
       const limit = timeout === null ? null : this.#timespec.set(timeout);
-      await this.#c.ppoll_park(fds, size, limit, null);
+      await this.#c.ppoll_park!(fds, size, limit, null);
     } else {
       const limit = timeout === null ? -1 : Math.ceil(timeout);
       await this.#c.poll_park(fds, size, limit);
@@ -187,10 +192,18 @@ class LibeventPoller implements Poller {
   }
 
   linger(timeout: number): boolean {
+    if (!this.#precise) return false;
     const fds = this.#pollfds(-1);
     const limit = this.#timespec.set(timeout);
-    const size = fds.length / POLLFD_SIZE;
-    return (this.#c.ppoll?.(fds, size, limit, null) ?? 0) > 0;
+    return this.#c.ppoll!(fds, fds.length / POLLFD_SIZE, limit, null) > 0;
+  }
+
+  /** Not every system has ppoll, and a sandbox may not know it. */
+  #hasPpoll(): boolean {
+    const { ppoll } = this.#c;
+    if (ppoll === null) return false;
+    const now = this.#timespec.set(0);
+    return retry(() => ppoll(this.#pollfd, 0, now, null)) >= 0;
   }
 
   #forget(fd: number, { interest, event }: Watched): void {
@@ -211,7 +224,7 @@ class LibeventPoller implements Poller {
     }
     // These look every number up at every call.
     return (this.method === "poll" || this.method === "select") &&
-      this.#c.fcntl(fd, F_GETFD, 0) >= 0;
+      openError(fd) === 0;
   }
 
   /** Why an event could not be added: epoll tells, libevent does not. */
@@ -229,8 +242,12 @@ class LibeventPoller implements Poller {
       ((interest & WRITE) !== 0 ? EPOLLOUT : 0);
     this.#eventView.setUint32(0, flags, true);
     this.#eventView.setInt32(DATA, fd, true);
-    const rc = this.#c.epoll_ctl(this.#base.epfd, op, fd, this.#event);
-    return rc < 0 ? errno() : 0;
+    for (;;) {
+      const rc = this.#c.epoll_ctl(this.#base.epfd, op, fd, this.#event);
+      if (rc >= 0) return 0;
+      const error = errno();
+      if (error !== EINTR) return error;
+    }
   }
 
   /** What poll(2) says of a watched descriptor: 0 if it is not ready. */
@@ -284,13 +301,13 @@ class LibeventPoller implements Poller {
   #recover(report: Report): number {
     let found = 0;
     for (const fd of [...this.#watched.keys()]) {
-      if (this.#ask(fd) !== BAD) continue;
+      if (openError(fd) === 0) continue;
       report(fd, BAD);
       found++;
     }
     // A descriptor of ours that is open, but no good, is somebody else's now.
     const { epfd } = this.#base;
-    if (found === 0) this.#rebuild(this.#c.fcntl(epfd, F_GETFD, 0) < 0);
+    if (found === 0) this.#rebuild(openError(epfd) !== 0);
     return found;
   }
 

@@ -19,6 +19,7 @@ import {
   O_CLOEXEC,
   POLLIN,
 } from "../ffi/constants.ts";
+import { retry } from "../ffi/errors.ts";
 import { epollEventLayout, POLLFD_SIZE } from "../ffi/layout.ts";
 import { libc } from "../ffi/libc.ts";
 
@@ -65,7 +66,7 @@ export function forgetOutput(watched: number): void {
   const view = new DataView(bytes.buffer);
   view.setUint32(0, events & ~EPOLLOUT, true);
   view.setBigUint64(layout.data, data, true);
-  libc().epoll_ctl(epoll, EPOLL_CTL_MOD, watched, bytes);
+  retry(() => libc().epoll_ctl(epoll, EPOLL_CTL_MOD, watched, bytes));
 }
 
 /** The epoll descriptor that watches `watched`; null if none can be seen. */
@@ -113,11 +114,13 @@ function entryIn(info: string, watched: number): Entry | null {
 function readInfo(fd: number): string {
   const c = libc();
   const path = `/proc/self/fdinfo/${fd}\0`;
-  const file = c.open(new TextEncoder().encode(path), O_CLOEXEC);
+  const name = new TextEncoder().encode(path);
+  const file = retry(() => c.open(name, O_CLOEXEC));
   if (file < 0) return "";
   const chunk = new Uint8Array(4096);
   let text = "";
-  for (let n; (n = c.read(file, chunk, chunk.length)) > 0;) {
+  const read = (): number => c.read(file, chunk, chunk.length);
+  for (let n; (n = retry(read)) > 0;) {
     text += new TextDecoder().decode(chunk.subarray(0, n));
   }
   c.close(file);

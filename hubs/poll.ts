@@ -16,7 +16,6 @@
 
 import { monotonic } from "../ffi/clock.ts";
 import {
-  F_GETFD,
   POLLERR,
   POLLHUP,
   POLLIN,
@@ -24,9 +23,10 @@ import {
   POLLOUT,
   POLLPRI,
 } from "../ffi/constants.ts";
-import { check } from "../ffi/errors.ts";
+import { retry, SystemError } from "../ffi/errors.ts";
 import { POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { libc, whyNoLibc } from "../ffi/libc.ts";
+import { openError } from "../ffi/open_error.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { checkedOptions } from "./checks.ts";
 import { BaseHub, type HubOptions } from "./hub.ts";
@@ -61,13 +61,17 @@ class PollPoller implements Poller {
   #end = 1;
   #wakeup: Wakeup | null = null;
   readonly #timespec = new Timespec();
+  readonly #precise = this.#hasPpoll();
 
   watch(fd: number, interest: number): void {
     if (interest === 0) {
       this.#forget(fd);
       return;
     }
-    check(this.#c.fcntl(fd, F_GETFD, 0), "fcntl", `Cannot watch fd ${fd}`);
+    const closed = openError(fd);
+    if (closed !== 0) {
+      throw new SystemError(closed, "fcntl", `Cannot watch fd ${fd}`);
+    }
     let slot = this.#slots.get(fd);
     if (slot === undefined) {
       slot = this.#end++;
@@ -105,9 +109,9 @@ class PollPoller implements Poller {
     this.#fds[0] = this.#wakeup.fd;
     this.#flags[2] = POLLIN;
     const copy = this.#bytes.slice(0, this.#end * POLLFD_SIZE);
-    if (this.#c.ppoll_park !== null) {
+    if (this.#precise) {
       const limit = timeout === null ? null : this.#timespec.set(timeout);
-      await this.#c.ppoll_park(copy, this.#end, limit, null);
+      await this.#c.ppoll_park!(copy, this.#end, limit, null);
     } else {
       const limit = timeout === null ? -1 : Math.ceil(timeout);
       await this.#c.poll_park(copy, this.#end, limit);
@@ -119,8 +123,17 @@ class PollPoller implements Poller {
   }
 
   linger(timeout: number): boolean {
+    if (!this.#precise) return false;
     const limit = this.#timespec.set(timeout);
-    return (this.#c.ppoll?.(this.#swept, this.#end - 1, limit, null) ?? 0) > 0;
+    return this.#c.ppoll!(this.#swept, this.#end - 1, limit, null) > 0;
+  }
+
+  /** Not every system has ppoll, and a sandbox may not know it. */
+  #hasPpoll(): boolean {
+    const { ppoll } = this.#c;
+    if (ppoll === null) return false;
+    const now = this.#timespec.set(0);
+    return retry(() => ppoll(this.#swept, 0, now, null)) >= 0;
   }
 
   #forget(fd: number): void {

@@ -20,10 +20,11 @@
  */
 
 import { monotonic } from "../ffi/clock.ts";
-import { EBADF, F_GETFL, O_PATH, POLLERR, POLLHUP } from "../ffi/constants.ts";
+import { EBADF, POLLERR, POLLHUP } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errors.ts";
 import { FD_BITS, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
+import { openError } from "../ffi/open_error.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { checkedOptions } from "./checks.ts";
 import { BaseHub, type HubOptions } from "./hub.ts";
@@ -77,8 +78,9 @@ class SelectPoller implements Poller {
       this.#forget(fd);
       return;
     }
-    if (!this.#isOpen(fd)) {
-      throw new SystemError(EBADF, "fcntl", `Cannot watch fd ${fd}`);
+    const closed = openError(fd);
+    if (closed !== 0) {
+      throw new SystemError(closed, "fcntl", `Cannot watch fd ${fd}`);
     }
     if (fd >= this.#readers.length * FD_BITS) this.#grow(fd);
     this.#interest.set(fd, interest);
@@ -96,7 +98,9 @@ class SelectPoller implements Poller {
     let found = 0;
     let left = this.#select();
     if (left < 0 && errno() === EBADF) {
-      const bad = [...this.#interest.keys()].filter((fd) => !this.#isOpen(fd));
+      const bad = [...this.#interest.keys()].filter((fd) =>
+        openError(fd) !== 0
+      );
       for (const fd of bad) {
         this.#forget(fd);
         report(fd, BAD);
@@ -192,12 +196,6 @@ class SelectPoller implements Poller {
     this.#oneView.setInt16(6, 0, true);
     this.#c.poll(this.#one, 1, 0);
     return (this.#oneView.getInt16(6, true) & (POLLERR | POLLHUP)) !== 0;
-  }
-
-  /** Whether it is an open descriptor that can be waited for. */
-  #isOpen(fd: number): boolean {
-    const flags = this.#c.fcntl(fd, F_GETFL, 0);
-    return flags >= 0 && (flags & O_PATH) === 0;
   }
 
   #forget(fd: number): void {

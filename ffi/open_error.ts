@@ -1,0 +1,22 @@
+/**
+ * Whether a number is a descriptor that can be waited for: fcntl(2), which a
+ * signal may interrupt as little as it may make a descriptor look closed. One
+ * that is open for its path only (O_PATH) cannot: poll and epoll say so, select
+ * does not.
+ *
+ * @module
+ */
+
+import { EBADF, EINTR, F_GETFL, O_PATH } from "./constants.ts";
+import { errno, libc } from "./libc.ts";
+
+/** Why `fd` cannot be waited for, EBADF; 0 if it can. */
+export function openError(fd: number): number {
+  const c = libc();
+  for (;;) {
+    const flags = c.fcntl(fd, F_GETFL, 0);
+    if (flags >= 0) return (flags & O_PATH) === 0 ? 0 : EBADF;
+    const error = errno();
+    if (error !== EINTR) return error;
+  }
+}
