@@ -6,7 +6,9 @@
  * kernel is given *addresses*, which keep nothing alive by themselves, so the
  * objects do; completions must be reaped, or the ring fills up; and giving a
  * context back takes tens of milliseconds (the kernel waits for all its
- * processors), so a thread has one for life and requests are cancelled.
+ * processors), so the main thread has one for life and requests are cancelled. A Worker
+ * gives its own back with its last request; one that is terminated cannot, and
+ * leaves it to the process: a context for few requests is a cheap one.
  *
  * @module
  */
@@ -17,6 +19,7 @@ import { SystemError } from "./errors.ts";
 
 interface Numbers {
   readonly io_setup: bigint;
+  readonly io_destroy: bigint;
   readonly io_cancel: bigint;
   readonly io_submit: bigint;
   readonly io_getevents: bigint;
@@ -26,12 +29,14 @@ interface Numbers {
 const NUMBERS: Readonly<Record<string, Numbers>> = {
   x86_64: {
     io_setup: 206n,
+    io_destroy: 207n,
     io_getevents: 208n,
     io_submit: 209n,
     io_cancel: 210n,
   },
   aarch64: {
     io_setup: 0n,
+    io_destroy: 1n,
     io_submit: 2n,
     io_cancel: 3n,
     io_getevents: 4n,
@@ -43,7 +48,9 @@ const IOCB_FLAG_RESFD = 1;
 const IOCB_SIZE = 64;
 const IO_EVENT_SIZE = 32;
 const MOST_TRIES = 4;
-const DEPTH = 32;
+/** What a context counts for in `fs.aio-max-nr`; the kernel makes it larger. */
+const DEPTH = 1;
+const REAPED = 32;
 
 function call(number: bigint, name: string, ...args: bigint[]): void {
   const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n] = args;
@@ -72,7 +79,7 @@ class Memory {
 class Context {
   readonly numbers: Numbers;
   readonly #id = new Memory(8);
-  readonly #events = new Memory(IO_EVENT_SIZE * DEPTH);
+  readonly #events = new Memory(IO_EVENT_SIZE * REAPED);
   readonly #zero = new Memory(16);
 
   constructor() {
@@ -88,6 +95,11 @@ class Context {
     return this.#id.view.getBigUint64(0, true);
   }
 
+  /** Give it back. */
+  destroy(): void {
+    call(this.numbers.io_destroy, "io_destroy", this.id);
+  }
+
   /** Take completions off the ring, without waiting. */
   reap(): void {
     call(
@@ -95,7 +107,7 @@ class Context {
       "io_getevents",
       this.id,
       0n,
-      BigInt(DEPTH),
+      BigInt(REAPED),
       this.#events.address,
       this.#zero.address,
     );
@@ -103,6 +115,8 @@ class Context {
 }
 
 let context: Context | null = null;
+/** How many requests use it. */
+let users = 0;
 
 /** One request that posts readiness to an eventfd, again and again. */
 export class AioPoll {
@@ -119,6 +133,7 @@ export class AioPoll {
    */
   constructor(eventfd: number) {
     this.#context = context ??= new Context();
+    users++;
     const { view } = this.#iocb;
     view.setUint16(16, IOCB_CMD_POLL, true);
     view.setBigUint64(24, BigInt(POLLIN), true);
@@ -168,5 +183,8 @@ export class AioPoll {
       // EINPROGRESS is the usual answer; EINVAL: nothing was under way.
     }
     this.#context.reap();
+    if (--users > 0 || !("WorkerGlobalScope" in globalThis)) return;
+    context = null;
+    this.#context.destroy();
   }
 }

@@ -423,12 +423,25 @@ export const LINUX = {
     result: "i32",
     optional: true,
   },
+  pthread_getspecific: {
+    parameters: ["u32"], // pthread_key_t key
+    result: "usize",
+    optional: true,
+  },
   pthread_setspecific: {
     parameters: [
       "u32", // pthread_key_t key
       "usize", // const void *value
     ],
     result: "i32",
+    optional: true,
+  },
+  bindtextdomain: {
+    parameters: [
+      "buffer", // const char *domainname
+      "buffer", // const char *dirname
+    ],
+    result: "pointer",
     optional: true,
   },
   eventfd: {
