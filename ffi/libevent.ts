@@ -11,6 +11,8 @@
  *   ready; `EVLOOP_ONCE` goes with it.
  * - The environment (`EVENT_NOEPOLL`, `EVENT_EPOLL_USE_CHANGELIST`) could
  *   change what a base does behind our back: it is told not to look.
+ * - Where libevent gets no descriptors for its signals it ends the process: it
+ * is seen to before that there are some.
  * - All calls of a base and all callbacks come from the thread that made it.
  *   The callback is one per thread and, but in Workers, never closed, like the
  *   library itself: a hub may be made in one test and closed in another.
@@ -19,7 +21,7 @@
  */
 
 import { EPOLL_CTL_MOD, EPOLLIN } from "./constants.ts";
-import { SystemError } from "./errors.ts";
+import { check, retry, SystemError } from "./errors.ts";
 import { epollEventLayout } from "./layout.ts";
 import { errno, hasFullGrant, libc, whyNoLibc } from "./libc.ts";
 import { callAtThreadExit } from "./thread_exit.ts";
@@ -38,6 +40,7 @@ const EVENT_BASE_FLAG_NOLOCK = 0x01;
 const EVENT_BASE_FLAG_IGNORE_ENV = 0x02;
 const NOTHING: Disposable = { [Symbol.dispose]() {} };
 
+const F_DUPFD = 0;
 const RTLD_NOW = 2;
 const OLDEST = 0x02010000;
 const FEWEST_EVENTS = 32;
@@ -294,6 +297,23 @@ function withoutRepeats(pairs: readonly number[]): number[] {
   return [...merged].flat();
 }
 
+/**
+ * Assert that there are three descriptors to be had.
+ *
+ * @throws {SystemError} EMFILE or ENFILE if there are not.
+ */
+function assertDescriptors(): void {
+  const c = libc();
+  const fds = new Int32Array(2);
+  const cannot = "Cannot make a libevent base";
+  check(retry(() => c.pipe(fds)), "pipe", cannot);
+  const third = retry(() => c.fcntl(fds[0]!, F_DUPFD, 0));
+  const error = third < 0 ? errno() : 0;
+  for (const fd of fds) c.close(fd);
+  if (third < 0) throw new SystemError(error, "fcntl", cannot);
+  c.close(third);
+}
+
 /** One `event_base`; every call on the thread that made it. */
 export class EventBase {
   /** What it stands on: `"epoll"`, `"poll"`, `"select"`, or another. */
@@ -302,7 +322,7 @@ export class EventBase {
   readonly epfd: number;
   readonly #c = libevent();
   readonly #base: Deno.PointerObject;
-  readonly #callback = holdCallback();
+  readonly #callback: Deno.PointerObject;
   /** Frees the base with the thread, if nobody does before. */
   readonly #keep: Disposable;
   /** How many events libevent takes from epoll at once; it doubles it, too. */
@@ -316,6 +336,8 @@ export class EventBase {
    */
   constructor(method?: string) {
     const c = this.#c;
+    assertDescriptors();
+    this.#callback = holdCallback();
     const config = c.event_config_new();
     c.event_config_set_flag(
       config,
