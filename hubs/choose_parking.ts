@@ -8,7 +8,13 @@ import { AioPoll } from "../ffi/aio.ts";
 import { UringPoll } from "../ffi/io_uring.ts";
 import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";
-import { type Parking, PollerParking, TimedParking } from "./parking.ts";
+import { FdPark } from "./fd_park.ts";
+import {
+  type Parking,
+  type ParkingName,
+  PollerParking,
+  TimedParking,
+} from "./parking.ts";
 import type { Poller } from "./poller.ts";
 import { PostedParking, type Poster } from "./posted_parking.ts";
 
@@ -19,12 +25,18 @@ const VARIABLE = "GREENHUB_PARKING";
 
 const CHOICES: readonly string[] = ["auto", "aio", "uring", "thread"];
 
-/** Park by the poller's own means. */
+/** Park by the poller's own means, or by its descriptor. */
 function ownParking(poller: Poller): Parking {
-  return poller.park === undefined
-    ? new TimedParking()
-    : new PollerParking(poller);
+  if (poller.park !== undefined) return new PollerParking(poller as Parked);
+  try {
+    if (poller.fd !== undefined) return new PollerParking(new FdPark(poller));
+  } catch {
+    // No FFI, or no descriptor to be had.
+  }
+  return new TimedParking();
 }
+
+type Parked = Poller & Required<Pick<Poller, "park">>;
 
 /** The ways without a thread, the fastest first. */
 const POSTERS: readonly [
@@ -71,7 +83,17 @@ export function chooseParking(
   return ownParking(poller);
 }
 
-/** What to park by after a way turned out to be broken. */
-export function fallbackParking(poller: Poller): Parking {
+/** What to park by after a way turned out to be broken: the next that works. */
+export function fallbackParking(poller: Poller, broken: ParkingName): Parking {
+  const next = POSTERS.findIndex(([name]) => name === broken) + 1;
+  if (next > 0 && poller.fd !== undefined) {
+    for (const [name, make] of POSTERS.slice(next)) {
+      try {
+        return new PostedParking(name, poller, make);
+      } catch {
+        // The next one, then.
+      }
+    }
+  }
   return ownParking(poller);
 }

@@ -244,7 +244,7 @@ export class Idle {
     if (this.#parking.broken === true) {
       // It cannot be relied on: the next way, for good.
       void this.#parking.close();
-      this.#parking = fallbackParking(this.#poller);
+      this.#parking = fallbackParking(this.#poller, this.#parking.name);
     }
   }
 

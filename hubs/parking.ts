@@ -8,14 +8,20 @@
  * @module
  */
 
-import type { Poller } from "./poller.ts";
-
 /** The name of a way to park, as `hub.statistics()` gives it. */
 export type ParkingName = "aio" | "uring" | "thread" | "poller" | "none";
 
 /** The first and the longest wait of whoever cannot be woken, ms. */
 const SHORTEST = 1;
 const LONGEST = 16;
+
+/**
+ * The longest park of a Worker's on another thread, ms: so long a Worker that
+ * was terminated keeps both threads, and all its hub has open.
+ */
+const LONGEST_IN_WORKER = 2000;
+/** Parks that ended too soon, for nothing, in a row, before there are pauses. */
+const PATIENCE = 3;
 
 /** One way to park. */
 export interface Parking {
@@ -41,6 +47,18 @@ export interface Parking {
   readonly broken?: boolean;
 }
 
+/** What parks by a call of its own: a poller, as far as that goes. */
+export interface ParkedPoller {
+  /** See `Poller`. */
+  readonly parking?: "thread";
+  /** See `Poller`. */
+  park(timeout: number | null): Promise<void>;
+  /** See `Poller`. */
+  wake?(): void;
+  /** Give back what only the park needed, with none under way. */
+  release?(): void;
+}
+
 /**
  * Park by the poller's own `park`: for the built-in pollers their own system
  * call on another thread (`nonblocking: true`).
@@ -48,47 +66,73 @@ export interface Parking {
  * A wake ends the call, and the hub goes on once it has ended: some tens of
  * microseconds later, but then nothing is under way that somebody (a test's
  * sanitizer, a close) would have to wait for.
+ *
+ * A call that the kernel refuses ends at once, and its error is another
+ * thread's. So parks that end before their time again and again, without a
+ * wake and with nothing found, take turns with pauses.
  */
 export class PollerParking implements Parking {
   readonly name: ParkingName;
-  readonly #poller: Poller;
+  readonly #poller: ParkedPoller;
+  readonly #longest: number;
+  readonly #pause = new TimedParking();
   #underWay: Promise<void> | null = null;
   #release: (() => void) | null = null;
+  /** When the call may end of itself, at the soonest. */
+  #due = 0;
+  #early = false;
+  #inVain = 0;
+  #paused = false;
 
-  constructor(poller: Poller) {
+  constructor(poller: ParkedPoller) {
     this.#poller = poller;
     this.name = poller.parking ?? "poller";
+    // One that cannot be woken is asked for short waits only.
+    if (poller.wake === undefined) this.#longest = LONGEST;
+    else if ("WorkerGlobalScope" in globalThis) {
+      this.#longest = LONGEST_IN_WORKER;
+    } else this.#longest = Infinity;
   }
 
-  park(timeout: number | null): Promise<void> {
+  park(timeout: number | null, idling: boolean): Promise<void> {
+    if (!idling || !this.#early) this.#inVain = 0;
+    else if (++this.#inVain >= PATIENCE && !this.#paused) {
+      this.#paused = true;
+      return this.#pause.park(timeout, idling);
+    }
+    this.#paused = false;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#release = resolve;
     // Still under way only if it could not be woken.
-    this.#underWay ??= this.#poller.park!(this.#limit(timeout)).then(
-      this.#ended,
-      this.#failed,
-    );
+    this.#underWay ??= this.#call(timeout ?? Infinity);
     return promise;
   }
 
-  /** One that cannot be woken is asked for short waits only. */
-  #limit(timeout: number | null): number | null {
-    if (this.#poller.wake !== undefined) return timeout;
-    return Math.min(timeout ?? LONGEST, LONGEST);
+  #call(timeout: number): Promise<void> {
+    const limit = Math.min(timeout, this.#longest);
+    this.#due = performance.now() + limit / 2;
+    return this.#poller.park(limit === Infinity ? null : limit)
+      .then(this.#ended, this.#failed);
   }
 
   wake(): void {
+    this.#pause.wake();
     if (this.#poller.wake === undefined) this.#release?.();
-    else if (this.#underWay !== null) this.#poller.wake();
+    else if (this.#underWay !== null) {
+      this.#due = 0;
+      this.#poller.wake();
+    }
   }
 
   close(): Promise<void> | null {
     this.wake();
-    return this.#underWay;
+    if (this.#underWay === null) this.#poller.release?.();
+    return this.#underWay?.then(() => this.#poller.release?.()) ?? null;
   }
 
   readonly #ended = (): void => {
     this.#underWay = null;
+    this.#early = performance.now() < this.#due;
     this.#release?.();
     this.#release = null;
   };
