@@ -178,3 +178,19 @@ Deno.test("demo ends cleanly on Ctrl-C, with a summary of what was done", async 
   assertStringIncludes(stdout, "Interrupted");
   assertEquals(tempFolders(child.pid), []);
 });
+
+Deno.test("deno task demo needs nothing but Deno", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+  try {
+    const { code, stdout, stderr } = await runDeno(["task", "demo", "--help"], {
+      // Nothing was fetched before, and nothing can be.
+      env: { DENO_DIR: folder, NPM_CONFIG_REGISTRY: "http://127.0.0.1:1" },
+      timeout: 60_000,
+    });
+    assertEquals(code, 0, stderr);
+    assertMatch(stdout, /Usage: deno task demo/);
+    assertEquals(stderr.split("\n").length, 2, stderr);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
