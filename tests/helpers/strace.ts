@@ -11,8 +11,11 @@ export const canTrace: boolean = strace !== null && new Deno.Command(strace, {
   stderr: "null",
 }).outputSync().success;
 
-/** What a traced program has printed, and the lines of the trace. */
+/** How a traced program went, what it has printed, the lines of the trace. */
 export interface Trace {
+  readonly code: number;
+  /** Whether the half minute was too short. */
+  readonly timedOut: boolean;
   readonly stdout: string;
   readonly stderr: string;
   readonly lines: readonly string[];
@@ -25,12 +28,14 @@ export interface Trace {
  * @param options Of strace: which calls to trace, and which to make fail.
  * @param permissions Of the program.
  * @param args What the program is given.
+ * @param env Its environment beside the inherited one.
  */
 export async function traceModule(
   module: string,
   options: readonly string[],
   permissions: readonly string[],
   args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Trace> {
   const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
   try {
@@ -38,19 +43,26 @@ export async function traceModule(
     const child = new Deno.Command(strace!, {
       args: [
         ...["-f", "-q", "-o", `${folder}/trace`, ...options],
-        ...[Deno.execPath(), "run", "--no-lock", ...permissions],
+        ...[Deno.execPath(), "run", "--no-prompt", "--no-lock"],
+        ...permissions,
         ...[`${folder}/main.ts`, ...args],
       ],
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
-      env: { NO_COLOR: "1" },
+      env: { ...env, NO_COLOR: "1" },
     }).spawn();
-    const limit = setTimeout(() => child.kill("SIGKILL"), 30_000);
+    let timedOut = false;
+    const limit = setTimeout(() => {
+      timedOut = true;
+      child.kill("SIGKILL");
+    }, 30_000);
     const output = await child.output();
     clearTimeout(limit);
     const text = await Deno.readTextFile(`${folder}/trace`);
     return {
+      code: output.code,
+      timedOut,
       stdout: new TextDecoder().decode(output.stdout),
       stderr: new TextDecoder().decode(output.stderr),
       lines: text.split("\n"),
@@ -58,6 +70,16 @@ export async function traceModule(
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Options of strace: these faults, and a trace of the calls they are in. */
+export function faults(...injected: readonly string[]): string[] {
+  const names = injected.map((fault) => fault.split(":")[0]);
+  return [
+    "--seccomp-bpf",
+    ...["-e", `trace=${names.join(",")}`],
+    ...injected.flatMap((fault) => ["-e", `inject=${fault}`]),
+  ];
 }
 
 /** How many system calls were made to fail. */

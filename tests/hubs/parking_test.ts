@@ -10,6 +10,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { libc } from "../../ffi/libc.ts";
+import { whyNoLibevent } from "../../ffi/libevent.ts";
 import { O_NONBLOCK } from "../../ffi/constants.ts";
 import { BriefWait } from "../../hubs/brief_wait.ts";
 import * as epolls from "../../hubs/epolls.ts";
@@ -26,8 +27,15 @@ import {
   useHub,
 } from "../../mod.ts";
 import { countFds } from "../helpers/fds.ts";
-import { findCommand, testWith } from "../helpers/need.ts";
-import { projectUrl, runProgram, type RunResult } from "../helpers/spawn.ts";
+import { testWith } from "../helpers/need.ts";
+import { projectUrl, runProgram } from "../helpers/spawn.ts";
+import {
+  canTrace,
+  countInjected,
+  faults,
+  type Trace,
+  traceModule,
+} from "../helpers/strace.ts";
 
 getHub();
 
@@ -42,8 +50,6 @@ const LIBC = [
     return false;
   }
 }) ?? "";
-
-const STRACE = findCommand("strace");
 
 function pipe(): [reader: number, writer: number] {
   const fds = new Int32Array(2);
@@ -102,7 +108,10 @@ await reader.wait();
 console.log(got, getHub().name, getHub().statistics().parking);
 `;
 
-function assertRan(result: RunResult, stdout: string): void {
+function assertRan(
+  result: Pick<Trace, "code" | "stdout" | "stderr" | "timedOut">,
+  stdout: string,
+): void {
   assertEquals(result.timedOut, false, result.stderr);
   assertEquals(result.stdout, stdout, result.stderr);
   assertEquals(result.code, 0, result.stderr);
@@ -185,7 +194,7 @@ Deno.test("epolls parks without a thread under a scoped grant too", async () => 
 });
 
 testWith(
-  ["strace", STRACE !== null],
+  ["strace", canTrace],
   "epolls takes the next way where a sandbox forbids AIO, and io_uring",
   async () => {
     const next = await traced(["io_setup:error=EPERM"]);
@@ -199,12 +208,88 @@ testWith(
 );
 
 testWith(
-  ["strace", STRACE !== null],
+  ["strace", canTrace],
   "epolls finds out and demotes a way that misses a wake-up",
   async () => {
     // The kernel seems to accept each request, and never answers.
-    const result = await traced(["io_submit:retval=1"]);
-    assertRan(result, "3 epolls thread\n");
+    const next = await traced(["io_submit:retval=1"]);
+    assertRan(next, "3 epolls uring\n");
+    const last = await traced(["io_uring_enter:retval=1"], ["epolls"], {
+      GREENHUB_PARKING: "uring",
+    });
+    assertRan(last, "3 epolls thread\n");
+  },
+);
+
+testWith(
+  ["strace", canTrace && whyNoLibevent() === ""],
+  "libevent finds out and demotes a way that misses a wake-up",
+  async () => {
+    const result = await traced(["io_submit:retval=1"], ["libevent"], {
+      GREENHUB_PARKING: "aio",
+    });
+    assertRan(result, "3 libevent uring\n");
+  },
+);
+
+for (
+  const [fault, way] of [
+    // The next way has a timer of its own, to be found out in turn.
+    ["retval=0", "uring"],
+    ["error=EPERM", "thread"],
+    ["error=ENOSYS", "thread"],
+  ] as const
+) {
+  testWith(
+    ["strace", canTrace],
+    `epolls finds out a timer that does not ring (${fault})`,
+    async () => {
+      const result = await traced([`timerfd_settime:${fault}`], [], {}, SLEEP);
+      assertRan(result, `${way}\n`);
+    },
+  );
+}
+
+/** Nothing but the timer can wake it. */
+const SLEEP = `
+import { getHub, sleep } from "${projectUrl("mod.ts")}";
+await sleep(50);
+console.log(getHub().statistics().parking);
+`;
+
+const CLOSED_TIMER = `
+import { getHub, sleep } from "${projectUrl("mod.ts")}";
+import { libc } from "${projectUrl("ffi/libc.ts")}";
+await sleep(1);
+for (const { name } of [...Deno.readDirSync("/proc/self/fd")]) {
+  try {
+    const target = Deno.readLinkSync("/proc/self/fd/" + name);
+    if (target.includes("timerfd")) libc().close(Number(name));
+  } catch {
+    // The folder's own, closed by now.
+  }
+}
+await sleep(5);
+console.log(getHub().statistics().parking);
+`;
+
+Deno.test("epolls finds out that its timer has been closed", async () => {
+  const result = await runProgram(CLOSED_TIMER, {
+    flags: ["-A"],
+    env: { GREENHUB_PARKING: undefined },
+  });
+  assertRan(result, "uring\n");
+});
+
+testWith(
+  ["strace", canTrace],
+  "epolls takes the next way where there is no timerfd, or no eventfd",
+  async () => {
+    const timer = await traced(["timerfd_create:error=EMFILE"]);
+    assertRan(timer, "3 epolls thread\n");
+    // The first is Deno's own.
+    const event = await traced(["eventfd2:error=EMFILE:when=2"]);
+    assertRan(event, "3 epolls uring\n");
   },
 );
 
@@ -218,7 +303,7 @@ for (
   ] as const
 ) {
   testWith(
-    ["strace", STRACE !== null],
+    ["strace", canTrace],
     `${hub} is not disturbed by EINTR of ${call}`,
     async () => {
       const result = await traced([`${call}:error=EINTR:when=1+2`], [hub], {
@@ -231,47 +316,21 @@ for (
 
 /** Run the program under strace with faults in some system calls. */
 async function traced(
-  faults: readonly string[],
+  injected: readonly string[],
   args: readonly string[] = ["epolls"],
   env: Readonly<Record<string, string>> = {},
-): Promise<RunResult> {
-  const names = faults.map((fault) => fault.split(":")[0]);
-  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
-  try {
-    await Deno.writeTextFile(`${folder}/main.ts`, PROGRAM);
-    const child = new Deno.Command(STRACE!, {
-      args: [
-        ...["-f", "-qq", "-o", `${folder}/trace`, `--seccomp-bpf`],
-        ...["-e", `trace=${names.join(",")}`],
-        ...faults.flatMap((fault) => ["-e", `inject=${fault}`]),
-        ...[Deno.execPath(), "run", "--no-prompt", "--no-lock", "--allow-ffi"],
-        ...["--allow-env=GREENHUB_PARKING", `${folder}/main.ts`, ...args],
-      ],
-      env: { ...env, NO_COLOR: "1" },
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    let timedOut = false;
-    const limit = setTimeout(() => {
-      timedOut = true;
-      child.kill("SIGKILL");
-    }, 30_000);
-    const { code, signal, stdout, stderr } = await child.output();
-    clearTimeout(limit);
-    const trace = await Deno.readTextFile(`${folder}/trace`);
-    assert(trace.includes("(INJECTED)"), `nothing injected: ${trace}`);
-    const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-    return {
-      code,
-      signal,
-      stdout: text(stdout),
-      stderr: text(stderr),
-      timedOut,
-      elapsed: 0,
-    };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  program = PROGRAM,
+): Promise<Trace> {
+  const permissions = ["--allow-ffi", "--allow-env=GREENHUB_PARKING"];
+  const trace = await traceModule(
+    program,
+    faults(...injected),
+    permissions,
+    args,
+    env,
+  );
+  assert(countInjected(trace) > 0, "nothing injected");
+  return trace;
 }
 
 /** Something comes, but only to who asks (0 ms), or to who sleeps. */
