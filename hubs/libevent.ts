@@ -126,8 +126,13 @@ class LibeventPoller implements Poller {
       );
     }
     // The new one comes before the old one goes: one epoll_ctl, not two.
-    const event = this.#base.add(fd, eventFlags(interest));
-    const error = event === null ? this.#whyRefused(fd, interest) : 0;
+    let event = this.#base.add(fd, eventFlags(interest));
+    let error = event === null ? this.#whyRefused(fd, interest) : 0;
+    if (error === ENOMEM) {
+      // Nothing that lasts: a signal, say, which libevent does not tell.
+      event = this.#base.add(fd, eventFlags(interest));
+      if (event !== null) error = 0;
+    }
     if (held && known.event !== null) this.#base.remove(known.event);
     this.#watched.delete(fd);
     if (error !== 0 && error !== EPERM) {

@@ -11,10 +11,14 @@ export const canTrace: boolean = strace !== null && new Deno.Command(strace, {
   stderr: "null",
 }).outputSync().success;
 
+/** A program has this long, s; then it is killed. */
+const LIMIT = 20;
+const SIGKILL = 9;
+
 /** How a traced program went, what it has printed, the lines of the trace. */
 export interface Trace {
   readonly code: number;
-  /** Whether the half minute was too short. */
+  /** Whether it was killed. */
   readonly timedOut: boolean;
   readonly stdout: string;
   readonly stderr: string;
@@ -22,7 +26,7 @@ export interface Trace {
 }
 
 /**
- * Run a module under strace, for half a minute at most.
+ * Run a module under strace, for 20 seconds at most.
  *
  * @param module Its source.
  * @param options Of strace: which calls to trace, and which to make fail.
@@ -43,6 +47,8 @@ export async function traceModule(
     const child = new Deno.Command(strace!, {
       args: [
         ...["-f", "-q", "-o", `${folder}/trace`, ...options],
+        // Whoever kills strace lets go of what it traces.
+        ...["timeout", "-s", "KILL", String(LIMIT)],
         ...[Deno.execPath(), "run", "--no-prompt", "--no-lock"],
         ...permissions,
         ...[`${folder}/main.ts`, ...args],
@@ -52,17 +58,11 @@ export async function traceModule(
       stderr: "piped",
       env: { ...env, NO_COLOR: "1" },
     }).spawn();
-    let timedOut = false;
-    const limit = setTimeout(() => {
-      timedOut = true;
-      child.kill("SIGKILL");
-    }, 30_000);
     const output = await child.output();
-    clearTimeout(limit);
     const text = await Deno.readTextFile(`${folder}/trace`);
     return {
       code: output.code,
-      timedOut,
+      timedOut: output.code === 128 + SIGKILL,
       stdout: new TextDecoder().decode(output.stdout),
       stderr: new TextDecoder().decode(output.stderr),
       lines: text.split("\n"),
