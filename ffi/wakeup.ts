@@ -22,6 +22,21 @@ import { check, retry } from "./errors.ts";
 import { errno, libc } from "./libc.ts";
 import { closeAtThreadExit } from "./thread_exit.ts";
 
+/** So often a call is made before it counts as refused. */
+const MOST_TRIES = 8;
+
+/**
+ * Whether a write or read did what it should. Whatever errno says: a wake-up
+ * that is lost costs more than some calls that are not needed.
+ */
+function done(call: () => number): boolean {
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    // EAGAIN: a full pipe is readable as well, an empty one quiet.
+    if (call() >= 0 || errno() === EAGAIN) return true;
+  }
+  return false;
+}
+
 /** One wake-up channel; close it after use. */
 export class Wakeup {
   /** The end to watch for reading. */
@@ -61,17 +76,14 @@ export class Wakeup {
   /** Make `fd` readable until the next {@linkcode clear}. */
   wake(): void {
     if (this.#woken || this.#closed) return;
-    const n = retry(() => libc().write(this.#writeFd, this.#one, 8));
-    // A full pipe is readable, too.
-    this.#woken = n >= 0 || errno() === EAGAIN;
+    this.#woken = done(() => libc().write(this.#writeFd, this.#one, 8));
   }
 
   /** Make `fd` quiet again. */
   clear(): void {
     if (!this.#woken || this.#closed) return;
     const { length } = this.#sink;
-    const n = retry(() => libc().read(this.fd, this.#sink, length));
-    this.#woken = n < 0 && errno() !== EAGAIN;
+    this.#woken = !done(() => libc().read(this.fd, this.#sink, length));
   }
 
   /** Close the channel; closing twice is harmless. */
