@@ -518,3 +518,39 @@ function step() {
   // V8 lets its young generation grow; a leak would be 137 MiB.
   assert(rss < 80 * MIB, `grew by ${rss} bytes`);
 });
+
+const FEW_NUMBERS = `
+  import { libc } from "${projectUrl("ffi/libc.ts")}";
+  import * as libevent from "${projectUrl("hubs/libevent.ts")}";
+  await new libevent.Hub().close();
+  const hogs = [];
+  for (let fd; (fd = libc().eventfd(0, 0)) >= 0;) hogs.push(fd);
+  for (let free = 0; free < 6; free++) {
+    if (free > 0) libc().close(hogs.pop());
+    try {
+      await new libevent.Hub().close();
+      console.log("made");
+    } catch (error) {
+      console.log(error.code);
+    }
+  }
+`;
+
+testWith(
+  LIBEVENT,
+  "Hub says that there are no descriptors left, and the process goes on",
+  async () => {
+    const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+    await Deno.writeTextFile(`${folder}/main.ts`, FEW_NUMBERS);
+    const deno = `${Deno.execPath()} run --no-lock --no-check -A`;
+    const { code, stdout } = await new Deno.Command("sh", {
+      args: ["-c", `ulimit -n 128; exec ${deno} ${folder}/main.ts`],
+      stderr: "null",
+    }).output();
+    const said = new TextDecoder().decode(stdout).trim().split("\n");
+    await Deno.remove(folder, { recursive: true });
+    assertEquals(code, 0);
+    assertEquals(said.slice(0, 3), ["EMFILE", "EMFILE", "EMFILE"]);
+    assertEquals(said.at(-1), "made");
+  },
+);
