@@ -3,7 +3,9 @@
  */
 
 import { assert } from "@std/assert";
-import { getHub, sleep, spawn } from "../mod.ts";
+import { libc } from "../ffi/libc.ts";
+import { BaseHub, type Poller, READ, type Report } from "../hubs/mod.ts";
+import { getHub, sleep, spawn, trampoline, useHub } from "../mod.ts";
 
 getHub();
 
@@ -32,4 +34,50 @@ Deno.test("MAINLOOP lets Deno's timers run within a long pass", async () => {
   for (const gt of spawned) await gt.wait();
   await promise;
   assert(seen >= 0 && seen < greenthreads, `the timer fired after ${seen}`);
+});
+
+/** Always ready, and never before most of a millisecond was waited for. */
+class Lingerer implements Poller {
+  lingers = 0;
+  #fd = -1;
+  watch(fd: number, interest: number): void {
+    this.#fd = interest === 0 ? -1 : fd;
+  }
+  sweep(report: Report): number {
+    if (this.#fd < 0 || this.lingers % 2 === 0) return 0;
+    this.lingers++;
+    report(this.#fd, READ);
+    return 1;
+  }
+  linger(): boolean {
+    burn(0.9);
+    if (this.lingers % 2 === 0) this.lingers++;
+    return true;
+  }
+  close(): void {}
+}
+
+Deno.test("a brief wait that always pays is counted in the budget", async () => {
+  const poller = new Lingerer();
+  useHub(
+    class extends BaseHub {
+      constructor() {
+        super(poller, { briefWait: 1 });
+      }
+    },
+  );
+  const pair = new Int32Array(2);
+  libc().pipe(pair);
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
+  for (let i = 0; i < 300; i++) await trampoline(pair[0]!, { read: true });
+  clearInterval(timer);
+  const { yields, briefWaits } = getHub().statistics();
+  await getHub().close();
+  for (const fd of pair) libc().close(fd);
+  useHub();
+  assert(briefWaits >= 250, `${briefWaits} brief waits`);
+  // Some 270 ms, of which a turn a millisecond is Deno's.
+  assert(yields >= 100, `${yields} yields`);
+  assert(ticks >= 30, `${ticks} ticks`);
 });
