@@ -276,7 +276,7 @@ console.log(getHub().statistics().parking);
 Deno.test("epolls finds out that its timer has been closed", async () => {
   const result = await runProgram(CLOSED_TIMER, {
     flags: ["-A"],
-    env: { GREENHUB_PARKING: undefined },
+    env: { GREENHUB_PARKING: undefined, EVENTLET_HUB: "epolls" },
   });
   assertRan(result, "uring\n");
 });
