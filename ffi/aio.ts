@@ -14,7 +14,7 @@
  */
 
 import { EAGAIN, EINTR, ENOSYS, POLLIN } from "./constants.ts";
-import { addressOf, errno, libc } from "./libc.ts";
+import { addressOf, errno, errnoCell, libc } from "./libc.ts";
 import { SystemError } from "./errors.ts";
 
 interface Numbers {
@@ -57,7 +57,7 @@ function call(number: bigint, name: string, ...args: bigint[]): void {
   for (;;) {
     const rc = libc().syscall(number, a, b, c, d, e, 0n);
     if (rc >= 0n) return;
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) throw new SystemError(error, name);
   }
 }

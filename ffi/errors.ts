@@ -10,7 +10,7 @@
  */
 
 import { EINTR, ERRNO } from "./constants.ts";
-import { errno } from "./libc.ts";
+import { errno, errnoCell } from "./libc.ts";
 
 const NAMES = new Map(Object.entries(ERRNO).map(([k, v]) => [v, k]));
 
@@ -75,6 +75,8 @@ export function check(rc: number, syscall: string, action?: string): number {
 export function retry(call: () => number): number {
   for (;;) {
     const rc = call();
-    if (rc >= 0 || errno() !== EINTR) return rc;
+    if (rc >= 0) return rc;
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
+    if (error !== EINTR) return rc;
   }
 }

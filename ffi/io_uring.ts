@@ -12,7 +12,7 @@
 
 import { EAGAIN, EINTR, EINVAL, POLLIN } from "./constants.ts";
 import { check, SystemError } from "./errors.ts";
-import { addressOf, errno, libc } from "./libc.ts";
+import { addressOf, errno, errnoCell, libc } from "./libc.ts";
 import { closeAtThreadExit } from "./thread_exit.ts";
 
 /** System call numbers, the same on every architecture (asm/unistd.h). */
@@ -43,7 +43,7 @@ function call(number: bigint, name: string, ...args: bigint[]): number {
   for (let tries = 1;; tries++) {
     const rc = libc().syscall(number, a, b, c, d, e, f);
     if (rc >= 0n) return Number(rc);
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     // EAGAIN: short of memory for the moment.
     const passing = error === EAGAIN && tries < MOST_TRIES;
     if (error !== EINTR && !passing) throw new SystemError(error, name);

@@ -41,6 +41,16 @@ export const LIBC_PATHS: readonly string[] = Deno.build.os === "darwin"
 let symbols: Libc | null = null;
 let readErrno: () => number = () => 0;
 
+/**
+ * errno itself, once libc is open; null under a scoped grant.
+ *
+ * The trap it guards: where a function begins, V8 may put the code in place
+ * that it has optimized meanwhile, and the system calls that takes overwrite
+ * errno. So whoever does not call rarely reads it without a call:
+ * `errnoCell !== null ? errnoCell[0]! : errno()`.
+ */
+export let errnoCell: Int32Array | null = null;
+
 /** Whether FFI is granted in full, rather than for named libraries only. */
 export function hasFullGrant(): boolean {
   return Deno.permissions.querySync({ name: "ffi" }).state === "granted";
@@ -88,6 +98,7 @@ function makeErrnoReader(libc: Libc): () => number {
     const view = new Int32Array(
       Deno.UnsafePointerView.getArrayBuffer(location, 4),
     );
+    errnoCell = view;
     return () => view[0]!;
   }
   const copy = new Int32Array(1);

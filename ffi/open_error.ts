@@ -8,7 +8,7 @@
  */
 
 import { EBADF, EINTR, F_GETFL, O_PATH } from "./constants.ts";
-import { errno, libc } from "./libc.ts";
+import { errno, errnoCell, libc } from "./libc.ts";
 
 /** Why `fd` cannot be waited for, EBADF; 0 if it can. */
 export function openError(fd: number): number {
@@ -16,7 +16,7 @@ export function openError(fd: number): number {
   for (;;) {
     const flags = c.fcntl(fd, F_GETFL, 0);
     if (flags >= 0) return (flags & O_PATH) === 0 ? 0 : EBADF;
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return error;
   }
 }

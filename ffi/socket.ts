@@ -19,7 +19,7 @@ import {
   O_NONBLOCK,
 } from "./constants.ts";
 import { check, retry } from "./errors.ts";
-import { errno, libc } from "./libc.ts";
+import { errno, errnoCell, libc } from "./libc.ts";
 import {
   cString,
   familyOf,
@@ -107,7 +107,7 @@ export function listenSocket(fd: number, backlog: number, what: string): void {
 /** Start to connect; returns 0 or errno, EINPROGRESS above all. */
 export function startConnect(fd: number, raw: RawAddress): number {
   if (retry(() => libc().connect(fd, raw, raw.length)) >= 0) return 0;
-  const error = errno();
+  const error = errnoCell !== null ? errnoCell[0]! : errno();
   // Interrupted, it goes on by itself; or it is asked for a second time.
   return error === EALREADY ? EINPROGRESS : error;
 }
@@ -121,7 +121,7 @@ export function acceptSocket(fd: number): number {
       ? c.accept(fd, peer, peerLength)
       : c.accept4(fd, peer, peerLength, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (rc >= 0) return tame(rc);
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
   }
 }
@@ -132,7 +132,7 @@ export function receive(fd: number, p: Uint8Array): number {
   for (;;) {
     const n = c.recv(fd, p as Uint8Array<ArrayBuffer>, p.byteLength, 0);
     if (n >= 0) return n;
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
   }
 }
@@ -144,7 +144,7 @@ export function transmit(fd: number, p: Uint8Array): number {
   for (;;) {
     const n = c.send(fd, bytes, p.byteLength, MSG_NOSIGNAL);
     if (n >= 0) return n;
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
   }
 }
@@ -157,7 +157,7 @@ export function receiveFrom(fd: number, p: Uint8Array): number {
     peerLength[0] = SOCKADDR_SIZE;
     const n = c.recvfrom(fd, bytes, p.byteLength, 0, peer, peerLength);
     if (n >= 0) return n;
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
   }
 }
@@ -176,7 +176,7 @@ export function transmitTo(fd: number, p: Uint8Array, raw: RawAddress): number {
       raw.length,
     );
     if (n >= 0) return n;
-    const error = errno();
+    const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
   }
 }

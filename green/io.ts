@@ -14,7 +14,7 @@
 
 import { EAGAIN, EINTR } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errors.ts";
-import { errno, libc } from "../ffi/libc.ts";
+import { errno, errnoCell, libc } from "../ffi/libc.ts";
 import { getHub } from "../hubs/registry.ts";
 import { outer } from "../hubs/thrown.ts";
 import { Timeout } from "../hubs/timeout.ts";
@@ -78,7 +78,7 @@ export function tryIO(call: SystemCall, syscall: string): number | null {
   for (;;) {
     const result = call();
     if (result >= 0) return Number(result);
-    const code = errno();
+    const code = errnoCell !== null ? errnoCell[0]! : errno();
     if (code === EAGAIN) return null;
     if (code !== EINTR) throw new SystemError(code, syscall);
   }

@@ -23,7 +23,7 @@ import {
 } from "../ffi/constants.ts";
 import { check, retry, SystemError } from "../ffi/errors.ts";
 import { ITIMERSPEC_SIZE, Timespec } from "../ffi/layout.ts";
-import { errno, libc } from "../ffi/libc.ts";
+import { errno, errnoCell, libc } from "../ffi/libc.ts";
 import { openSocketPair, transmit } from "../ffi/socket.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { forgetOutput } from "./loop_driver.ts";
@@ -83,7 +83,7 @@ export class LoopTimer extends LoopHandle {
     this.#spec.set(this.#value.set(ms === null ? 0 : Math.max(ms, 1e-6)), 16);
     const c = libc();
     while (c.timerfd_settime(this.fd, 0, this.#spec, null) < 0) {
-      const error = errno();
+      const error = errnoCell !== null ? errnoCell[0]! : errno();
       if (error !== EINTR) throw new SystemError(error, "timerfd_settime");
     }
   }

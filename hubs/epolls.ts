@@ -38,7 +38,7 @@ import {
 import { monotonic } from "../ffi/clock.ts";
 import { check, retry, SystemError } from "../ffi/errors.ts";
 import { epollEventLayout, Timespec } from "../ffi/layout.ts";
-import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
+import { errno, errnoCell, libc, whyNoLibc } from "../ffi/libc.ts";
 import { openError } from "../ffi/open_error.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
@@ -139,7 +139,7 @@ class EpollPoller implements Poller {
       : this.#c.epoll_wait(this.#epfd, this.#events, max, 0);
     this.#found = 0;
     if (n < 0) {
-      const error = errno();
+      const error = errnoCell !== null ? errnoCell[0]! : errno();
       // Somebody closed our descriptor, or it names another file by now.
       if (error === EBADF || error === EINVAL) this.#rebuild(false);
       return this.#reportAlways(report);
@@ -222,7 +222,7 @@ class EpollPoller implements Poller {
     for (;;) {
       const rc = this.#c.epoll_ctl(this.#epfd, op, fd, this.#event);
       if (rc >= 0) return 0;
-      const error = errno();
+      const error = errnoCell !== null ? errnoCell[0]! : errno();
       if (error !== EINTR) return error;
     }
   }

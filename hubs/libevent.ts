@@ -41,7 +41,7 @@ import {
 } from "../ffi/constants.ts";
 import { retry, SystemError } from "../ffi/errors.ts";
 import { epollEventLayout, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
-import { errno, libc } from "../ffi/libc.ts";
+import { errno, errnoCell, libc } from "../ffi/libc.ts";
 import {
   EV_READ,
   EV_WRITE,
@@ -250,7 +250,7 @@ class LibeventPoller implements Poller {
     for (;;) {
       const rc = this.#c.epoll_ctl(this.#base.epfd, op, fd, this.#event);
       if (rc >= 0) return 0;
-      const error = errno();
+      const error = errnoCell !== null ? errnoCell[0]! : errno();
       if (error !== EINTR) return error;
     }
   }
