@@ -137,16 +137,16 @@ const CASES: readonly Case[] = [
   ...cases("poll", "thread", {
     poll: [PARKED, ANY],
     ppoll: ["1+2", ANY],
-    fcntl: [PARKED, /F_GETFD/],
+    fcntl: [PARKED, /F_GETFL/],
   }),
   ...cases("selects", "thread", {
     pselect6: ["1+2", ANY],
-    fcntl: [PARKED, /F_GETFD/],
+    fcntl: [PARKED, /F_GETFL/],
   }),
   ...cases("libevent", "thread", {
     epoll_wait: ["2+2", EPOLL],
     ppoll: ["1+2", ANY],
-    fcntl: [PARKED, /F_GETFD/],
+    fcntl: [PARKED, /F_GETFL/],
   }),
   ...cases("libevent", "aio", {
     epoll_ctl: [PARKED, EPOLL],
