@@ -4,7 +4,8 @@
  *
  * Traps it guards: libc has no wrappers, so all goes through `syscall(2)`; the
  * kernel is given *addresses*, which keep nothing alive by themselves, so the
- * objects do; completions must be reaped, or the ring fills up; and giving a
+ * objects do; completions must be reaped, or the ring fills up (it has room for
+ * dozens, so that is done when it is full); and giving a
  * context back takes tens of milliseconds (the kernel waits for all its
  * processors), so the main thread has one for life and requests are cancelled. A Worker
  * gives its own back with its last request; one that is terminated cannot, and
@@ -78,7 +79,7 @@ class Memory {
 /** The thread's context. */
 class Context {
   readonly numbers: Numbers;
-  readonly #id = new Memory(8);
+  readonly id: bigint;
   readonly #events = new Memory(IO_EVENT_SIZE * REAPED);
   readonly #zero = new Memory(16);
 
@@ -88,11 +89,9 @@ class Context {
       : undefined;
     if (numbers === undefined) throw new SystemError(ENOSYS, "io_setup");
     this.numbers = numbers;
-    call(numbers.io_setup, "io_setup", BigInt(DEPTH), this.#id.address);
-  }
-
-  get id(): bigint {
-    return this.#id.view.getBigUint64(0, true);
+    const id = new Memory(8);
+    call(numbers.io_setup, "io_setup", BigInt(DEPTH), id.address);
+    this.id = id.view.getBigUint64(0, true);
   }
 
   /** Give it back. */
@@ -150,22 +149,17 @@ export class AioPoll {
   arm(fd: number): void {
     this.#iocb.view.setUint32(20, fd, true);
     const { id, numbers } = this.#context;
-    for (let tries = 1;; tries++) {
-      try {
-        call(numbers.io_submit, "io_submit", id, 1n, this.#pointer.address);
-        return;
-      } catch (error) {
-        const { errno } = error as SystemError;
-        // The ring is full, or the kernel short of memory for the moment.
-        if (errno !== EAGAIN || tries === MOST_TRIES) throw error;
-        this.#context.reap();
+    const pointer = this.#pointer.bytes;
+    for (let tries = 0;;) {
+      if (libc().io_submit(numbers.io_submit, id, 1n, pointer) > 0) return;
+      const error = errnoCell !== null ? errnoCell[0]! : errno();
+      if (error === EINTR) continue;
+      // The ring is full, or the kernel short of memory for the moment.
+      if (error !== EAGAIN || ++tries === MOST_TRIES) {
+        throw new SystemError(error, "io_submit");
       }
+      this.#context.reap();
     }
-  }
-
-  /** Take completions off the ring, without waiting. */
-  reap(): void {
-    this.#context.reap();
   }
 
   /** Cancel what is under way. */

@@ -164,6 +164,8 @@ export class UringPoll {
    * @throws {SystemError} If the kernel or a sandbox refuses.
    */
   arm(fd: number): void {
+    // Take what was completed before off the ring.
+    this.#rings.put(this.#cqHead, this.#rings.get(this.#cqTail));
     const view = this.#view;
     view.setUint8(0, IORING_OP_POLL_ADD);
     view.setInt32(4, fd, true);
@@ -172,11 +174,6 @@ export class UringPoll {
     this.#tail = (this.#tail + 1) >>> 0;
     this.#rings.put(this.#sqTail, this.#tail);
     call(IO_URING_ENTER, "io_uring_enter", BigInt(this.#fd), 1n);
-  }
-
-  /** Take completions off the ring. */
-  reap(): void {
-    this.#rings.put(this.#cqHead, this.#rings.get(this.#cqTail));
   }
 
   /** Give the ring back; what is under way is cancelled. */

@@ -494,6 +494,16 @@ export const LINUX = {
     ],
     result: "i32",
   },
+  io_submit: {
+    name: "syscall",
+    parameters: [
+      "i64", // long number, SYS_io_submit
+      "u64", // aio_context_t ctx_id
+      "i64", // long nr
+      "buffer", // struct iocb **iocbpp
+    ],
+    result: "i32", // how many: at most nr
+  },
   syscall: {
     parameters: [
       "i64", // long number

@@ -1,13 +1,15 @@
 /**
  * The brief wait before a park: what comes within some tens of microseconds,
  * as the answer of a peer on the same machine does, is awaited on the spot.
- * Best by asking again and again: to be put to sleep and woken costs more than
- * all else in a round trip. Asleep where that does not pay.
+ * Awake, asking again and again, if answers come fast: to be put to sleep and
+ * woken costs more than all else in a round trip. Else asleep, which takes no
+ * processor and still costs less than a park.
  *
  * The trap it guards: it stops Deno's loop for that time, and asking burns a
- * processor that somebody else may need to send the answer. So either must
- * pay: it is a bet with a memory. Won, it is made again at once; lost several
- * times, it is left out for longer and longer.
+ * processor, be it needed by somebody else or not. So either must pay: it is a
+ * bet with a memory. What brings in what it costs is done again at once; else it
+ * is left out for longer and longer. And whoever sleeps is woken by Deno's I/O,
+ * too, where that can be seen.
  *
  * @module
  */
@@ -18,38 +20,54 @@ import type { Poller } from "./poller.ts";
 const DEFAULT = 0.05;
 /** The longest that can be had, ms: so long at most Deno's loop stands still. */
 const MOST = 1;
-/** So many bets lost in a row are borne. */
+/** So many waits in vain are borne. */
 const PATIENCE = 3;
+/** An answer is worth so much time spent asking for it, ms, ... */
+const WORTH = 0.02;
+/** ... and so much may be spent in advance. */
+const ADVANCE = 0.15;
 /** The first pause after that; each one that follows is twice as long, ... */
 const FIRST_PAUSE = 8;
 /** ... up to this many occasions that are passed over. */
 const LONGEST_PAUSE = 1024;
 
-/** A bet that is made as long as it is won now and then. */
+/** A bet that is made as long as it brings in what it costs. */
 class Bet {
-  #lost = 0;
+  readonly #most: number;
+  readonly #worth: number;
+  #credit: number;
   #pause = 0;
   #skipped = 0;
 
-  /** It has been lost so often that it is only tried now and then. */
+  /**
+   * @param most The credit it starts with, and never exceeds.
+   * @param worth What a win brings in.
+   */
+  constructor(most: number, worth: number) {
+    this.#most = most;
+    this.#credit = most;
+    this.#worth = worth;
+  }
+
+  /** It has used up its credit, and is only tried now and then. */
   get rare(): boolean {
     return this.#pause > 0;
   }
 
   /** Whether it should be made this time. */
   pays(): boolean {
-    if (this.#lost < PATIENCE) return true;
+    if (this.#credit > 0) return true;
     if (++this.#skipped < this.#pause) return false;
     this.#skipped = 0;
     return true;
   }
 
-  /** Say how it ended; returns that. */
-  ended(won: boolean): boolean {
-    if (won) {
-      this.#lost = 0;
-      this.#pause = 0;
-    } else if (++this.#lost >= PATIENCE) {
+  /** Say how it ended and what it has cost; returns how it ended. */
+  ended(won: boolean, cost: number): boolean {
+    const gain = (won ? this.#worth : 0) - cost;
+    this.#credit = Math.max(0, Math.min(this.#most, this.#credit + gain));
+    if (gain > 0) this.#pause = 0;
+    else if (this.#credit === 0) {
       this.#pause = Math.min(
         LONGEST_PAUSE,
         Math.max(FIRST_PAUSE, 2 * this.#pause),
@@ -59,19 +77,36 @@ class Bet {
   }
 }
 
+/** What became ready, as bits; 0 for nothing. */
+export const OURS = 1;
+/** Deno's loop has I/O to attend to. */
+export const DENOS = 2;
+
+/**
+ * Sleeps for at most `ms` until the poller has something or Deno's loop has
+ * I/O; returns which, as {@linkcode OURS} and {@linkcode DENOS}.
+ */
+export type Sleep = (ms: number) => number;
+
 /** See the module. */
 export class BriefWait {
   readonly #poller: Poller;
   readonly #longest: number;
-  readonly #bet = new Bet();
-  readonly #awake = new Bet();
+  readonly #sleep: Sleep;
+  readonly #bet = new Bet(PATIENCE, PATIENCE);
+  readonly #awake = new Bet(ADVANCE, WORTH);
   #tries = 0;
 
   /**
    * @param longest ms; 0 for none; more than 1 counts as 1.
+   * @param sleep How to sleep; null: as the poller does.
    * @throws {RangeError} If `longest` is negative or NaN.
    */
-  constructor(poller: Poller, longest: number | null = DEFAULT) {
+  constructor(
+    poller: Poller,
+    longest: number | null = DEFAULT,
+    sleep: Sleep | null = null,
+  ) {
     const wanted = longest ?? DEFAULT;
     if (!(wanted >= 0)) {
       throw new RangeError(
@@ -79,6 +114,7 @@ export class BriefWait {
       );
     }
     this.#poller = poller;
+    this.#sleep = sleep ?? ((ms) => poller.linger!(ms) ? OURS : 0);
     this.#longest = poller.linger === undefined ? 0 : Math.min(wanted, MOST);
   }
 
@@ -93,16 +129,24 @@ export class BriefWait {
     if (longest <= 0) return this.#poller.linger!(0);
     // What is tried now and then is tried in turn, whatever was better before.
     const awake = this.#bet.rare ? ++this.#tries % 2 === 0 : this.#awake.pays();
-    const won = awake
-      ? this.#awake.ended(this.#ask(longest))
-      : this.#poller.linger!(longest);
-    return this.#bet.ended(won);
+    if (awake) {
+      return this.#bet.ended(this.#ask(longest), 1);
+    }
+    const found = this.#sleep(longest);
+    // Deno's I/O ended it: neither won nor lost.
+    if (found === DENOS) return false;
+    return this.#bet.ended(found !== 0, 1);
   }
 
   #ask(ms: number): boolean {
     const poller = this.#poller;
-    const end = performance.now() + ms;
-    do if (poller.linger!(0)) return true; while (performance.now() < end);
-    return false;
+    const start = performance.now();
+    let won;
+    let now;
+    do {
+      won = poller.linger!(0);
+      now = performance.now();
+    } while (!won && now - start < ms);
+    return this.#awake.ended(won, now - start);
   }
 }

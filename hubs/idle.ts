@@ -19,7 +19,7 @@ import {
 } from "./choose_parking.ts";
 import { LoopSignal, macrotask } from "./deno_loop.ts";
 import { Fairness } from "./fairness.ts";
-import { driverPending } from "./loop_driver.ts";
+import { driverPending, sleepBesideDriver } from "./loop_driver.ts";
 import { type Parking, type ParkingName, TimedParking } from "./parking.ts";
 import type { Poller } from "./poller.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
@@ -48,7 +48,7 @@ const LAST_AUDIT = 2000;
 const IDLE_SHARE = 2000;
 /** While MAINLOOP is busy: so long after the last one was paid for, ms. */
 const BUSY_AUDIT = 50;
-/** Between audits, this many times what the last one took. */
+/** Between audits, this many times what the last one took, ms, if more. */
 const AUDIT_SHARE = 100;
 
 /** What makes Deno's loop look at its I/O, where this Deno has such a thing. */
@@ -99,16 +99,18 @@ export class Idle {
     this.#poller = poller;
     this.#table = table;
     this.#onLost = onLost;
-    this.#briefWait = new BriefWait(poller, options.briefWait);
-    this.#signal = makeLoopSignal();
-    this.#fairness = new Fairness(
-      this.#signal,
-      this.#signal === null ? null : driverPending(this.#signal.fd),
-    );
+    const signal = this.#signal = makeLoopSignal();
+    const pending = signal === null ? null : driverPending(signal.fd);
+    this.#fairness = new Fairness(signal, pending);
     try {
+      this.#briefWait = new BriefWait(
+        poller,
+        options.briefWait,
+        signal === null ? null : sleepBesideDriver(signal.fd, poller),
+      );
       this.#parking = chooseParking(poller, options.parking);
     } catch (error) {
-      this.#signal?.close();
+      signal?.close();
       throw error;
     }
   }
@@ -178,13 +180,13 @@ export class Idle {
 
   /**
    * Nothing was done in the last pass: wait, at most `left()` ms, until there
-   * may be something. First a turn of Deno's loop and one more sweep, since
-   * greenthreads may be several microtasks deep; then park.
+   * may be something. Where a park is dear, first a turn of Deno's loop and one
+   * more sweep, since greenthreads may be several microtasks deep; then park.
    */
   async rest(left: () => number): Promise<void> {
     if (!this.#settled) {
       this.#settled = true;
-      return await this.turn();
+      if (this.#parking.light !== true) return await this.turn();
     }
     this.#table.settle();
     if (this.#audit()) return;
@@ -257,7 +259,8 @@ export class Idle {
     for (const one of lost) this.#onLost(one);
     const end = performance.now();
     this.#auditCost = end - start;
-    this.#auditAfter = end + this.#auditCost * AUDIT_SHARE;
+    this.#auditAfter = end +
+      Math.max(FIRST_AUDIT, this.#auditCost * AUDIT_SHARE);
     return lost.length > 0;
   }
 }

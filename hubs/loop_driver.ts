@@ -20,8 +20,10 @@ import {
   POLLIN,
 } from "../ffi/constants.ts";
 import { retry } from "../ffi/errors.ts";
-import { epollEventLayout, POLLFD_SIZE } from "../ffi/layout.ts";
+import { epollEventLayout, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { libc } from "../ffi/libc.ts";
+import { DENOS, OURS, type Sleep } from "./brief_wait.ts";
+import type { Poller } from "./poller.ts";
 
 const MAX_SEARCHED = 4096;
 /** So many numbers in a row that are not open end the search. */
@@ -50,6 +52,36 @@ export function driverPending(watched: number): (() => boolean) | null {
   view.setInt16(4, POLLIN, true);
   const { poll } = libc();
   return () => poll(pollfd, 1, 0) > 0;
+}
+
+/**
+ * A way to sleep on this thread without keeping Deno's I/O waiting: one
+ * `ppoll(2)` of the poller's descriptor and the driver's. Null where there is no
+ * such descriptor, or the driver cannot be seen.
+ *
+ * @param watched A descriptor known to be watched by the loop.
+ */
+export function sleepBesideDriver(
+  watched: number,
+  poller: Poller,
+): Sleep | null {
+  const epoll = driverThat(watched);
+  const { ppoll } = libc();
+  if (epoll === null || poller.fd === undefined || ppoll === null) return null;
+  const pollfds = new Uint8Array(2 * POLLFD_SIZE);
+  const view = new DataView(pollfds.buffer);
+  view.setInt16(4, POLLIN, true);
+  view.setInt32(POLLFD_SIZE, epoll, true);
+  view.setInt16(POLLFD_SIZE + 4, POLLIN, true);
+  const limit = new Timespec();
+  if (retry(() => ppoll(pollfds, 0, limit.set(0), null)) < 0) return null;
+  return (ms) => {
+    // The poller's may change; -1 would be left out.
+    view.setInt32(0, poller.fd ?? -1, true);
+    if (ppoll(pollfds, 2, limit.set(ms), null) <= 0) return 0;
+    return (view.getInt16(6, true) !== 0 ? OURS : 0) |
+      (view.getInt16(POLLFD_SIZE + 6, true) !== 0 ? DENOS : 0);
+  };
 }
 
 /**

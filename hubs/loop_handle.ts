@@ -92,7 +92,8 @@ export class LoopHandle {
       let opened = handle.open(fd) === 0;
       if (opened) {
         close = () => handle.close();
-        if (kind === "TCP") handle.useUserBuffer(new Uint8Array(16));
+        // Without one, 64 KiB are allocated for each read.
+        handle.useUserBuffer(new Uint8Array(16));
         opened = handle.readStart() === 0;
       }
       if (!opened) {

@@ -24,9 +24,9 @@
  *    next switch, timer, listener or spawn starts it again.
  * 6. Something was done: go round again. On a budget in time, yield to Deno's
  *    loop; in the midst of a pass, too, if the pass is long.
- * 7. Nothing was done: one turn of Deno's loop and one more sweep, since
- *    greenthreads may be several microtasks deep; then park until the next
- *    deadline.
+ * 7. Nothing was done: park until the next deadline. Where a park is dear, one
+ *    turn of Deno's loop and one more sweep come before it, since greenthreads
+ *    may be several microtasks deep.
  *
  * Between any two things it does, MAINLOOP lets all who were resumed run until
  * they wait again: the order of a program does not depend on how many awaits

@@ -43,6 +43,8 @@ export interface Parking {
   rest?(): void;
   /** The sweep after a park that ran out of time found something. */
   missed?(): void;
+  /** To park and to be woken again costs hardly anything. */
+  readonly light?: boolean;
   /** It missed a wake-up and is not to be relied on any more. */
   readonly broken?: boolean;
 }

@@ -20,10 +20,11 @@ import type { Poller } from "./poller.ts";
 
 /** What posts the readiness of a descriptor on an eventfd. */
 export interface Poster {
-  /** Post once when `fd` polls readable. */
+  /**
+   * Post once when `fd` polls readable. What was posted before has arrived, or
+   * is of no interest any more.
+   */
   arm(fd: number): void;
-  /** Take note of what was posted. */
-  reap(): void;
   /** Post nothing any more. */
   close(): void;
 }
@@ -35,19 +36,18 @@ const GRACE = 20;
 
 /**
  * See the module. What need not be done between a wake-up and the greenthread
- * it is for is put off: completions are reaped before the next request, a timer
- * that fires too early is set again then, and the hold on the process is
- * given up when MAINLOOP leaves.
+ * it is for is put off: a timer that fires too early is set again before the
+ * next park, and the hold on the process is given up when MAINLOOP leaves.
  */
 export class PostedParking implements Parking {
   readonly name: "aio" | "uring";
+  readonly light = true;
   readonly #poller: Poller;
   readonly #timer: LoopTimer;
   readonly #event: LoopEvent;
   readonly #poster: Poster;
   /** The descriptor that is being polled; -1 for none. */
   #armed = -1;
-  #reapable = false;
   #held = false;
   /** When the park is over, and when the timer fires; monotonic ms. */
   #deadline = Infinity;
@@ -134,20 +134,17 @@ export class PostedParking implements Parking {
     const fd = this.#poller.fd!;
     if (this.#armed === fd) return true;
     try {
-      if (this.#reapable) this.#poster.reap();
       this.#poster.arm(fd);
     } catch {
       this.#broken = true;
       return false;
     }
-    this.#reapable = false;
     this.#armed = fd;
     return true;
   }
 
   #announced(): void {
     this.#armed = -1;
-    this.#reapable = true;
     this.#doubt = false;
     this.#end();
   }

@@ -86,6 +86,33 @@ Deno.test("LoopEvent leaves nothing behind for Deno's driver", async () => {
   assertEquals(`${result.stdout}${result.stderr}`, "20 true\n");
 });
 
+const SLEEPER = `
+import { libc } from "${projectUrl("ffi/libc.ts")}";
+import { LoopEvent, LoopSignal } from "${projectUrl("hubs/deno_loop.ts")}";
+import { sleepBesideDriver } from "${projectUrl("hubs/loop_driver.ts")}";
+const signal = new LoopSignal();
+const fd = libc().eventfd(0, 0);
+const sleep = sleepBesideDriver(signal.fd, { fd })!;
+const event = new LoopEvent(() => {});
+event.ref();
+// Deno's own I/O of its first moments would be seen, too.
+while (sleep(0) !== 0) await new Promise((resolve) => setTimeout(resolve, 1));
+const start = performance.now();
+const slept = sleep(5) === 0 && performance.now() - start >= 5;
+const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+libc().write(fd, one, 8);
+const ours = sleep(60_000);
+libc().read(fd, one, 8);
+libc().write(event.fd, one, 8);
+console.log(slept, ours, sleep(60_000));
+Deno.exit();
+`;
+
+Deno.test("sleepBesideDriver() is woken by either and says by which", async () => {
+  const result = await runProgram(SLEEPER, { flags: ["--allow-ffi"] });
+  assertEquals(`${result.stdout}${result.stderr}`, "true 1 2\n");
+});
+
 Deno.test("entryOf() is not misled by a number that names something else", () => {
   const c = libc();
   const { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLIN } = constants;

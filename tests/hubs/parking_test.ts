@@ -12,7 +12,7 @@ import {
 import { libc } from "../../ffi/libc.ts";
 import { whyNoLibevent } from "../../ffi/libevent.ts";
 import { O_NONBLOCK } from "../../ffi/constants.ts";
-import { BriefWait } from "../../hubs/brief_wait.ts";
+import { BriefWait, DENOS } from "../../hubs/brief_wait.ts";
 import * as epolls from "../../hubs/epolls.ts";
 import * as poll from "../../hubs/poll.ts";
 import type { Poller } from "../../hubs/poller.ts";
@@ -207,6 +207,38 @@ testWith(
   },
 );
 
+/** A program that is woken 500 times by Deno's loop while it is parked. */
+const WAKES = `
+import { getHub, trampoline } from "${projectUrl("mod.ts")}";
+import { libc } from "${projectUrl("ffi/libc.ts")}";
+const fds = new Int32Array(2);
+libc().pipe(fds);
+const byte = new Uint8Array(1);
+for (let i = 0; i < 500; i++) {
+  setImmediate(() => setImmediate(() => libc().write(fds[1]!, byte, 1)));
+  await trampoline(fds[0]!, { read: true });
+  libc().read(fds[0]!, byte, 1);
+}
+console.log(getHub().statistics().parks >= 500);
+`;
+
+testWith(
+  ["strace", canTrace],
+  "a park by AIO is one system call, and completions are reaped by dozens",
+  async () => {
+    const { stdout, lines } = await traceModule(
+      WAKES,
+      ["-e", "trace=io_submit,io_getevents"],
+      ["--allow-ffi"],
+    );
+    const count = (call: string): number =>
+      lines.filter((line) => line.includes(`${call}(`)).length;
+    assertEquals(stdout, "true\n");
+    assert(count("io_submit") >= 500, `${count("io_submit")} requests`);
+    assert(count("io_getevents") <= 25, `${count("io_getevents")} reapings`);
+  },
+);
+
 testWith(
   ["strace", canTrace],
   "epolls finds out and demotes a way that misses a wake-up",
@@ -387,6 +419,43 @@ Deno.test("BriefWait sleeps where asking does not pay", () => {
   poller.slept = 0;
   for (let i = 0; i < 100; i++) if (brief.pays()) brief.wait(Infinity);
   assertEquals([poller.asked, poller.slept], [100, 0]);
+});
+
+Deno.test("BriefWait asks only where the answer is worth the asking", () => {
+  let start = 0;
+  let slept = 0;
+  const slow: Poller = {
+    watch() {},
+    sweep: () => 0,
+    close() {},
+    linger(timeout) {
+      if (timeout > 0) slept++;
+      // Always comes in time, but asking for it takes longer than sleeping.
+      return timeout > 0 || performance.now() - start > 0.04;
+    },
+  };
+  const brief = new BriefWait(slow, 0.5);
+  for (let i = 0; i < 1000; i++) {
+    assert(brief.pays());
+    start = performance.now();
+    assert(brief.wait(Infinity));
+  }
+  assert(slept > 900, `slept ${slept} times`);
+});
+
+Deno.test("BriefWait does not lose when it is Deno's I/O that wakes it", () => {
+  let woken = 0;
+  const brief = new BriefWait(new Bets(), 0.2, () => {
+    woken++;
+    return DENOS;
+  });
+  // Asks once, in vain, which is dear enough to sleep from then on.
+  brief.wait(Infinity);
+  for (let i = 0; i < 7; i++) {
+    assert(brief.pays());
+    assertEquals(brief.wait(Infinity), false);
+  }
+  assertEquals(woken, 7);
 });
 
 Deno.test("BriefWait can be switched off, and is never above 1 ms", () => {
