@@ -4,7 +4,10 @@
  * load (in C) on another. Medians of the rate and of the CPU time a message.
  *
  *     deno run -A bench/echo.ts [--rounds=5] [--ms=1500] [--only=c,greenhub]
- *         [--points=1,50,500,50+10000]
+ *         [--points=1,50,500,50+10000] [--rate=20000]
+ *
+ * With a rate, so many messages a second are sent, whatever a server could do:
+ * the CPU time a message then tells what it costs to be woken for it.
  *
  * Needs a C compiler; servers whose runtime is missing are left out. At one
  * connection server and load share a core: there is never work for two.
@@ -120,6 +123,7 @@ async function measure(
   { active, idle }: Point,
   load: string,
   ms: number,
+  rate: string,
 ): Promise<Sample> {
   const [program, ...args] = pinned(0, peer.command);
   const server = new Deno.Command(program!, {
@@ -129,7 +133,8 @@ async function measure(
   }).spawn();
   try {
     const port = await firstLine(server.stdout);
-    const [loader, ...rest] = pinned(active === 1 ? 0 : 1, [
+    const together = active === 1 && rate === "0";
+    const [loader, ...rest] = pinned(together ? 0 : 1, [
       load,
       port,
       String(active),
@@ -137,6 +142,7 @@ async function measure(
       "1000",
       String(ms),
       String(server.pid),
+      rate,
     ]);
     const child = new Deno.Command(loader!, {
       args: rest,
@@ -197,6 +203,7 @@ function parsePoints(text: string): Point[] {
 async function main(): Promise<void> {
   const rounds = Number(option("rounds", "5"));
   const ms = Number(option("ms", "1500"));
+  const rate = option("rate", "0");
   const only = option("only", "").split(",").filter(Boolean);
   const folder = await Deno.makeTempDir({ prefix: "greenhub-echo-" });
   try {
@@ -210,7 +217,7 @@ async function main(): Promise<void> {
       for (const { name } of peers) results.set(name, []);
       for (let round = 0; round < rounds; round++) {
         for (const peer of peers) {
-          const sample = await measure(peer, point, load, ms);
+          const sample = await measure(peer, point, load, ms, rate);
           results.get(peer.name)!.push(sample);
         }
       }

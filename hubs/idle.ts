@@ -31,7 +31,8 @@ export interface IdleOptions {
   readonly parking?: ParkingChoice;
   /**
    * The longest brief wait before a park, ms; 0: none; default 0.05; more than
-   * 1 counts as 1. Where that pays, it is spent asking the kernel again and again.
+   * 1 counts as 1. It is spent asking the kernel again and again where answers
+   * come within microseconds, else asleep; where neither pays, it is left out.
    */
   readonly briefWait?: number;
 }

@@ -1,8 +1,10 @@
 /*
  * Load for the echo benchmark: keeps one 64-byte message under way on each of
- * `active` connections, beside `idle` silent ones, and counts round trips.
+ * `active` connections, beside `idle` silent ones, and counts round trips. Or,
+ * given a rate, sends so many messages a second, on the connections in turn.
  *
- *   cc -O2 -o load load.c && ./load port active idle warm-up-ms measure-ms pid
+ *   cc -O2 -o load load.c
+ *   ./load port active idle warm-up-ms measure-ms pid [rate]
  *
  * Prints one line: messages, seconds, CPU seconds of process `pid` meanwhile
  * (0 if there is no such process), and by how many KiB its memory grew for each
@@ -71,12 +73,13 @@ static int dial(int port) {
 
 int main(int argc, char **argv) {
   if (argc < 7) {
-    fprintf(stderr, "usage: load port active idle warm-up-ms ms pid\n");
+    fprintf(stderr, "usage: load port active idle warm-up-ms ms pid [rate]\n");
     return 2;
   }
   int port = atoi(argv[1]), active = atoi(argv[2]), idle = atoi(argv[3]);
   double warm_up = atof(argv[4]) / 1000, measure = atof(argv[5]) / 1000;
   int pid = atoi(argv[6]);
+  double gap = argc > 7 && atof(argv[7]) > 0 ? 1 / atof(argv[7]) : 0;
   struct rlimit limit;
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
@@ -98,22 +101,29 @@ int main(int argc, char **argv) {
     all = memory(pid);
   }
   int set = epoll_create1(0);
-  int got[65536];
-  memset(got, 0, sizeof got);
+  static int got[65536], fds[65536], under_way[65536];
   for (int i = 0; i < active; i++) {
-    int fd = dial(port);
+    int fd = fds[i] = dial(port);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+    if (gap > 0) continue;
     if (send(fd, message, SIZE, MSG_NOSIGNAL) != SIZE) return 1;
   }
-  double start = now() + warm_up, end = start + measure;
+  double start = now() + warm_up, end = start + measure, next = now();
+  int turn = 0;
   double used = 0;
   long count = 0;
   int measuring = 0;
   struct epoll_event events[1024];
   for (;;) {
-    int n = epoll_wait(set, events, 1024, 1000);
+    int n = epoll_wait(set, events, 1024, gap > 0 ? 0 : 1000);
     double at = now();
+    for (; gap > 0 && next <= at; next += gap) {
+      int fd = fds[turn++ % active];
+      if (under_way[fd]) continue;
+      under_way[fd] = 1;
+      if (send(fd, message, SIZE, MSG_NOSIGNAL) != SIZE) return 1;
+    }
     if (!measuring && at >= start) {
       measuring = 1;
       start = at;
@@ -139,6 +149,8 @@ int main(int argc, char **argv) {
       if (got[fd] < SIZE) continue;
       got[fd] = 0;
       count++;
+      under_way[fd] = 0;
+      if (gap > 0) continue;
       if (send(fd, message, SIZE, MSG_NOSIGNAL) != SIZE) return 1;
     }
   }
