@@ -12,6 +12,10 @@
 
 /** What every supported platform has. */
 export const COMMON = {
+  sched_yield: {
+    parameters: [],
+    result: "i32",
+  },
   close: {
     parameters: ["i32"], // int fd
     result: "i32",

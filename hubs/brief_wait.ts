@@ -2,18 +2,21 @@
  * The brief wait before a park: what comes within some tens of microseconds,
  * as the answer of a peer on the same machine does, is awaited on the spot.
  * Awake, asking again and again, if answers come fast: to be put to sleep and
- * woken costs more than all else in a round trip. Else asleep, which takes no
- * processor and still costs less than a park.
+ * woken costs more than all else in a round trip. Else by letting others have
+ * the processor first, one of whom may have the answer; else asleep, which takes
+ * no processor and still costs less than a park.
  *
  * The trap it guards: it stops Deno's loop for that time, and asking burns a
- * processor, be it needed by somebody else or not. So either must pay: it is a
- * bet with a memory. What brings in what it costs is done again at once; else it
- * is left out for longer and longer. And whoever sleeps is woken by Deno's I/O,
- * too, where that can be seen.
+ * processor, be it needed by somebody else or not; and whoever gave way gets the
+ * processor back when others please. So each must pay: it is a bet with a memory.
+ * What brings in what it costs is done again at once; else it is left out for
+ * longer and longer. And whoever sleeps is woken by Deno's I/O, too, where that
+ * can be seen.
  *
  * @module
  */
 
+import { libc } from "../ffi/libc.ts";
 import type { Poller } from "./poller.ts";
 
 /** The longest brief wait by default, ms. */
@@ -22,7 +25,7 @@ const DEFAULT = 0.05;
 const MOST = 1;
 /** So many waits in vain are borne. */
 const PATIENCE = 3;
-/** An answer is worth so much time spent asking for it, ms, ... */
+/** An answer is worth so much time spent awake to get it, ms, ... */
 const WORTH = 0.02;
 /** ... and so much may be spent in advance. */
 const ADVANCE = 0.15;
@@ -93,19 +96,23 @@ export class BriefWait {
   readonly #poller: Poller;
   readonly #longest: number;
   readonly #sleep: Sleep;
+  readonly #giveWay: () => void;
   readonly #bet = new Bet(PATIENCE, PATIENCE);
   readonly #awake = new Bet(ADVANCE, WORTH);
+  readonly #politely = new Bet(ADVANCE, WORTH);
   #tries = 0;
 
   /**
    * @param longest ms; 0 for none; more than 1 counts as 1.
    * @param sleep How to sleep; null: as the poller does.
+   * @param giveWay Lets others have the processor.
    * @throws {RangeError} If `longest` is negative or NaN.
    */
   constructor(
     poller: Poller,
     longest: number | null = DEFAULT,
     sleep: Sleep | null = null,
+    giveWay: () => void = () => libc().sched_yield(),
   ) {
     const wanted = longest ?? DEFAULT;
     if (!(wanted >= 0)) {
@@ -114,6 +121,7 @@ export class BriefWait {
       );
     }
     this.#poller = poller;
+    this.#giveWay = giveWay;
     this.#sleep = sleep ?? ((ms) => poller.linger!(ms) ? OURS : 0);
     this.#longest = poller.linger === undefined ? 0 : Math.min(wanted, MOST);
   }
@@ -132,10 +140,20 @@ export class BriefWait {
     if (awake) {
       return this.#bet.ended(this.#ask(longest), 1);
     }
+    if (this.#politely.pays() && this.#askPolitely()) {
+      return this.#bet.ended(true, 1);
+    }
     const found = this.#sleep(longest);
     // Deno's I/O ended it: neither won nor lost.
     if (found === DENOS) return false;
     return this.#bet.ended(found !== 0, 1);
+  }
+
+  #askPolitely(): boolean {
+    const start = performance.now();
+    this.#giveWay();
+    const won = this.#poller.linger!(0);
+    return this.#politely.ended(won, performance.now() - start);
   }
 
   #ask(ms: number): boolean {

@@ -443,6 +443,36 @@ Deno.test("BriefWait asks only where the answer is worth the asking", () => {
   assert(slept > 900, `slept ${slept} times`);
 });
 
+Deno.test("BriefWait gives way to whoever has the answer", () => {
+  const poller = new Bets();
+  let given = 0;
+  const brief = new BriefWait(poller, 0.2, null, () => {
+    given++;
+    poller.awake = true;
+  });
+  for (let i = 0; i < 100; i++) {
+    poller.awake = false;
+    // Asking is in vain, and dear; so it is only tried now and then.
+    if (brief.pays()) brief.wait(Infinity);
+  }
+  assert(given > 90, `gave way ${given} times`);
+  assertEquals(poller.slept, 0);
+});
+
+Deno.test("BriefWait does not give way to those who keep the processor", () => {
+  const poller = new Bets();
+  poller.asleep = true;
+  let given = 0;
+  const brief = new BriefWait(poller, 0.2, null, () => {
+    given++;
+    const start = performance.now();
+    while (performance.now() - start < 1);
+  });
+  for (let i = 0; i < 1000; i++) if (brief.pays()) brief.wait(Infinity);
+  assert(given < 12, `gave way ${given} times`);
+  assert(poller.slept > 900, `slept ${poller.slept} times`);
+});
+
 Deno.test("BriefWait does not lose when it is Deno's I/O that wakes it", () => {
   let woken = 0;
   const brief = new BriefWait(new Bets(), 0.2, () => {
