@@ -78,7 +78,12 @@ export {
 export type { ParkingChoice } from "./hubs/choose_parking.ts";
 export type { IdleOptions } from "./hubs/idle.ts";
 export type { ParkingName } from "./hubs/parking.ts";
-export type { Cancellable, Entry, Scheduler } from "./hubs/scheduler.ts";
+export type {
+  Cancellable,
+  Entry,
+  Scheduler,
+  TimerOwner,
+} from "./hubs/scheduler.ts";
 export type { Suspension, SuspensionOwner } from "./hubs/suspension.ts";
 export type { Interest, Poller, Report } from "./hubs/poller.ts";
 export {

@@ -36,7 +36,7 @@ export type { ParkingChoice } from "./choose_parking.ts";
 export type { AnyFunction, GreenThread, LinkFunction } from "./greenthread.ts";
 export type { IdleOptions } from "./idle.ts";
 export type { ParkingName } from "./parking.ts";
-export type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
+export type { Cancellable, Entry, Scheduler, TimerOwner } from "./scheduler.ts";
 export type { Suspension, SuspensionOwner } from "./suspension.ts";
 export {
   BAD,
