@@ -275,8 +275,7 @@ for (const end of ["closed", "killed", "failed"]) {
     const server = spawn(() =>
       serve(listener, async (conn) => {
         const p = new Uint8Array(1);
-        await conn.read(p);
-        throw new Error(text(p));
+        if (await conn.read(p) !== null) throw new Error(text(p));
       }, {
         onError(error) {
           throw error;
