@@ -20,6 +20,7 @@ import {
   withTimeout,
 } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
+import { killedBefore } from "../helpers/begun.ts";
 import { failure, type Rig } from "../../hubs/conformance/rig.ts";
 import { greenTest, settle, StoppedClock } from "./helpers.ts";
 
@@ -160,18 +161,7 @@ for (const [name, prepare] of Object.entries(CALLS)) {
     async (rig) => {
       const gate = Promise.withResolvers<void>();
       const call = await prepare(gate.promise, rig);
-      const plain = Promise.withResolvers<void>();
-      const boom = new Error("boom");
-      const gt = spawn(async () => {
-        await plain.promise;
-        const begun = call();
-        await macrotask();
-        return await failure(begun);
-      });
-      await sleep();
-      await kill(gt, boom);
-      plain.resolve();
-      assertStrictEquals(await gt.wait(), boom);
+      await killedBefore(call);
       gate.resolve();
       await finish();
     },

@@ -18,6 +18,7 @@ import {
   Timeout,
 } from "../../mod.ts";
 import { connect, listen, listenDatagram, serve } from "../../green/net.ts";
+import { killedBefore } from "../helpers/begun.ts";
 import { failure } from "../../hubs/conformance/rig.ts";
 import { bytes, temporaryPath, test } from "./rig.ts";
 
@@ -57,22 +58,6 @@ async function killedInBetween(call: () => Promise<unknown>): Promise<void> {
   for (let i = 0; i < 4; i++) await sleep();
   await kill(gt, boom);
   for (const error of await gt.wait()) assertStrictEquals(error, boom);
-}
-
-/** Run `call` in a greenthread that was killed during an ordinary await. */
-async function killedBefore(call: () => Promise<unknown>): Promise<void> {
-  const plain = Promise.withResolvers<void>();
-  const boom = new Error("boom");
-  const gt = spawn(async () => {
-    await plain.promise;
-    const begun = call();
-    await macrotask();
-    return await failure(begun);
-  });
-  await sleep();
-  await kill(gt, boom);
-  plain.resolve();
-  assertStrictEquals(await gt.wait(), boom);
 }
 
 for (const [how, killed] of Object.entries({ killedInBetween, killedBefore })) {
