@@ -20,10 +20,10 @@
  * @module
  */
 
-import { EPOLL_CTL_MOD, EPOLLIN } from "./constants.ts";
+import { EINTR, EPOLL_CTL_MOD, EPOLLIN } from "./constants.ts";
 import { check, retry, SystemError } from "./errors.ts";
 import { epollEventLayout } from "./layout.ts";
-import { errno, hasFullGrant, libc, whyNoLibc } from "./libc.ts";
+import { errno, errnoCell, hasFullGrant, libc, whyNoLibc } from "./libc.ts";
 import { callAtThreadExit } from "./thread_exit.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -407,7 +407,11 @@ export class EventBase {
     for (let round = 0;; round++) {
       const before = told.length;
       const flags = EVLOOP_ONCE | EVLOOP_NONBLOCK;
-      if (this.#c.event_base_loop(this.#base, flags) < 0) return null;
+      // An interrupted call passes for one that has found nothing.
+      do {
+        if (errnoCell !== null) errnoCell[0] = 0;
+        if (this.#c.event_base_loop(this.#base, flags) < 0) return null;
+      } while (told.length === before && errnoCell?.[0] === EINTR);
       const full = (told.length - before) / 2 >= this.#capacity;
       if (!full || this.#capacity === MOST_EVENTS || this.epfd < 0) {
         return round === 0 ? told : withoutRepeats(told);

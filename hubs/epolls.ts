@@ -140,6 +140,7 @@ class EpollPoller implements Poller {
     this.#found = 0;
     if (n < 0) {
       const error = errnoCell !== null ? errnoCell[0]! : errno();
+      if (error === EINTR) return this.sweep(report);
       // Somebody closed our descriptor, or it names another file by now.
       if (error === EBADF || error === EINVAL) this.#rebuild(false);
       return this.#reportAlways(report);

@@ -16,6 +16,7 @@
 
 import { monotonic } from "../ffi/clock.ts";
 import {
+  EINTR,
   POLLERR,
   POLLHUP,
   POLLIN,
@@ -25,7 +26,7 @@ import {
 } from "../ffi/constants.ts";
 import { retry, SystemError } from "../ffi/errors.ts";
 import { POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
-import { libc, whyNoLibc } from "../ffi/libc.ts";
+import { errno, errnoCell, libc, whyNoLibc } from "../ffi/libc.ts";
 import { openError } from "../ffi/open_error.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { checkedOptions } from "./checks.ts";
@@ -85,7 +86,11 @@ class PollPoller implements Poller {
   sweep(report: Report): number {
     const end = this.#end;
     let left = this.#c.poll(this.#swept, end - 1, 0);
-    if (left <= 0) return 0;
+    if (left < 0) {
+      const error = errnoCell !== null ? errnoCell[0]! : errno();
+      return error === EINTR ? this.sweep(report) : 0;
+    }
+    if (left === 0) return 0;
     const found = left;
     const flags = this.#flags;
     for (let slot = 1; left > 0 && slot < end; slot++) {

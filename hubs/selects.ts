@@ -20,10 +20,10 @@
  */
 
 import { monotonic } from "../ffi/clock.ts";
-import { EBADF, POLLERR, POLLHUP } from "../ffi/constants.ts";
+import { EBADF, EINTR, POLLERR, POLLHUP } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errors.ts";
 import { FD_BITS, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
-import { errno, libc, whyNoLibc } from "../ffi/libc.ts";
+import { errno, errnoCell, libc, whyNoLibc } from "../ffi/libc.ts";
 import { openError } from "../ffi/open_error.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { checkedOptions } from "./checks.ts";
@@ -97,7 +97,9 @@ class SelectPoller implements Poller {
     this.#anyUnread = false;
     let found = 0;
     let left = this.#select();
-    if (left < 0 && errno() === EBADF) {
+    const error = left >= 0 ? 0 : errnoCell !== null ? errnoCell[0]! : errno();
+    if (error === EINTR) return this.sweep(report);
+    if (error === EBADF) {
       const bad = [...this.#interest.keys()].filter((fd) =>
         openError(fd) !== 0
       );

@@ -230,6 +230,61 @@ for (const test of CASES.filter(({ hub }) => hub === mine)) {
   );
 }
 
+/** Sweeps, and no other waits on this thread. */
+const SWEEPING = `
+  import { sleep, trampoline, useHub } from "${projectUrl("mod.ts")}";
+  import { Hub } from "${projectUrl(`hubs/${mine}.ts`)}";
+  import { libc } from "${projectUrl("ffi/libc.ts")}";
+  useHub(class extends Hub {
+    constructor() {
+      super({ briefWait: 0 });
+    }
+  });
+  const pair = new Int32Array(2);
+  libc().pipe(pair);
+  const one = new Uint8Array(1);
+  for (let i = 0; i < 50; i++) {
+    setTimeout(() => libc().write(pair[1], one, 1), i % 3);
+    await trampoline(pair[0], { read: true });
+    libc().read(pair[0], one, 1);
+  }
+`;
+
+/** The call of a sweep, and how far a line says what is asked. */
+const SWEEPS: Readonly<Record<string, readonly [string, RegExp]>> = {
+  epolls: ["epoll_wait", /^\d+ +epoll_wait\(\d\d+<[^>]*>/],
+  libevent: ["epoll_wait", /^\d+ +epoll_wait\(\d\d+<[^>]*>/],
+  poll: ["poll", /^\d+ +poll\(\[\{fd=\d+<pipe.*?, 0\) =/],
+  selects: ["pselect6", /^\d+ +pselect6\(.*?tv_nsec=0\}/],
+};
+
+testWith(
+  ["strace", canTrace],
+  "a sweep that is interrupted is made again at once",
+  // One that passes for having found nothing ends in one more park, and so on
+  // for ever, if the interrupted calls happen to be the sweeps.
+  async () => {
+    const [call, sweep] = SWEEPS[mine]!;
+    const result = await traceModule(SWEEPING, [
+      ...["-y", "--seccomp-bpf", "-e", `inject=${call}:error=EINTR:when=1+2`],
+      // Deno's loop, too: when it waits, the hub is parked.
+      ...["-e", `trace=${call},epoll_wait`],
+    ], ["--allow-ffi"]);
+    assertEquals([result.code, result.stderr], [0, ""]);
+    const asked = (line?: string): string | undefined =>
+      sweep.exec(line ?? "")?.[0];
+    const thread = result.lines.find(asked)!.split(" ")[0];
+    const own = result.lines.filter((line) => line.startsWith(`${thread} `));
+    let interrupted = 0;
+    own.forEach((line, at) => {
+      if (!line.includes("INJECTED") || asked(line) === undefined) return;
+      assertEquals(asked(own[at + 1]), asked(line));
+      interrupted++;
+    });
+    assert(interrupted > 5, "no sweep was interrupted");
+  },
+);
+
 /** A byte a time for Deno's loop, which reads it for us. */
 const SIGNAL = `
   import { LoopSignal } from "${projectUrl("hubs/deno_loop.ts")}";
