@@ -139,6 +139,23 @@ export function inetOf(raw: Uint8Array): InetAddress {
   }
 }
 
+/** An IPv4 address and its port in one number; null for any other address. */
+export function packInet(raw: Uint8Array): number | null {
+  if (familyOf(raw) !== AF_INET) return null;
+  const port = raw[2]! << 8 | raw[3]!;
+  return (raw[4]! << 16 | raw[5]! << 8 | raw[6]!) * 2 ** 24 +
+    raw[7]! * 2 ** 16 + port;
+}
+
+/** What {@linkcode packInet} has packed. */
+export function unpackInet(packed: number): InetAddress {
+  const byte = (from: number): number => Math.floor(packed / 2 ** from) % 256;
+  return {
+    hostname: [40, 32, 24, 16].map(byte).join("."),
+    port: packed % 2 ** 16,
+  };
+}
+
 /** The path of a Unix address of `length` bytes; null if it has none. */
 export function pathOf(raw: Uint8Array, length: number): string | null {
   if (length <= PATH_AT || familyOf(raw) === AF_UNSPEC) return null;

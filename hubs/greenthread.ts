@@ -14,7 +14,7 @@ import { GreenletExit, HubError } from "./errors.ts";
 import { LocalTimers } from "./local_timers.ts";
 import { reportError } from "./report.ts";
 import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
-import { Suspension, type SuspensionOwner } from "./suspension.ts";
+import { BARE, Suspension, type SuspensionOwner } from "./suspension.ts";
 import { currentHub, thread } from "./thread.ts";
 import { ignore, noteThrown, refused } from "./thrown.ts";
 
@@ -27,7 +27,11 @@ const NEVER = 2;
 
 const UNSTARTED = 0;
 const STARTED = 1;
-const DEAD = 2;
+// Has always been started, and never ends.
+const MAINLOOP = 2;
+const RETURNED = 3;
+const FAILED = 4;
+const STATES = ["unstarted", "started", "started", "dead", "dead"] as const;
 
 /** Any function a greenthread can run. */
 // deno-lint-ignore no-explicit-any
@@ -66,7 +70,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #last: Suspension | null = null;
   /** Thrown while it waited for nothing, oldest first. */
   #kept: { error: unknown }[] | null = null;
-  #mainloop = false;
+  #state = UNSTARTED;
   /** In which wave of resumes it runs; 0 when it waits. @internal */
   wave = 0;
 
@@ -76,8 +80,6 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   readonly #name: string;
   #fn: AnyFunction | null;
   #args: readonly unknown[];
-  #state = UNSTARTED;
-  #failed = false;
   #value: unknown = undefined;
   /** What will start it; once it runs, its local timers. */
   #timer: Cancellable | null = null;
@@ -85,7 +87,6 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   #open: ((gt: GreenThread) => void) | null = null;
   #waiters: Suspension[] | null = null;
   #links: Link[] | null = null;
-  #linking = false;
   #reported = AT_ONCE;
 
   /**
@@ -109,12 +110,12 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
 
   /** It has ended, by return, error or kill. */
   get dead(): boolean {
-    return this.#state === DEAD;
+    return this.#state >= RETURNED;
   }
 
   /** It has begun and not ended. */
   get started(): boolean {
-    return this.#state === STARTED;
+    return this.#state === STARTED || this.#state === MAINLOOP;
   }
 
   /** The name of the function it runs. */
@@ -129,8 +130,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
 
   /** What `console.log` shows. */
   [Symbol.for("Deno.customInspect")](): string {
-    const state = ["unstarted", "started", "dead"][this.#state]!;
-    return `${this.toString()} [${state}]`;
+    return `${this.toString()} [${STATES[this.#state]}]`;
   }
 
   /**
@@ -143,10 +143,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
    * @throws Whatever the greenthread threw; `GreenletExit` if it was killed.
    */
   wait(): Promise<T> {
-    if (this.#state === DEAD) {
-      if (!this.#failed) return Promise.resolve(this.#value as T);
+    if (this.dead) {
+      if (this.#state === RETURNED) return Promise.resolve(this.#value as T);
       const failed = Promise.reject(this.#value);
-      this.#handOut(failed);
+      GreenThread.#handOut(this as GreenThread, failed);
       return failed;
     }
     if (getCurrent() === this as GreenThread) {
@@ -196,7 +196,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       throw new TypeError(`Cannot link: fn is no function: ${typeof fn}`);
     }
     (this.#links ??= []).push({ fn, args });
-    if (this.#state === DEAD) this.#runLinks();
+    if (this.dead) GreenThread.#runLinks(this as GreenThread);
   }
 
   /** Take back a link with the same function and arguments. */
@@ -219,7 +219,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
    */
   switch(value?: unknown): void {
     for (let s = this.#last; s !== null; s = s.previous) {
-      if (s.bare && s.pending) {
+      if (s.owner === BARE && s.pending) {
         s.resume(value);
         return;
       }
@@ -240,7 +240,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       return;
     }
     if (this.#first === null) {
-      if (this.#state === STARTED) this.keep(error);
+      if (this.started) this.keep(error);
       return;
     }
     noteThrown(error);
@@ -256,13 +256,13 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
 
   /** It is a hub's own. @internal */
   get isMainloop(): boolean {
-    return this.#mainloop;
+    return this.#state === MAINLOOP;
   }
 
   /** Make the greenthread a hub itself runs as. @internal */
   static forMainloop(): GreenThread {
     const gt = new GreenThread(null, NO_ARGS, "MAINLOOP");
-    gt.#mainloop = true;
+    gt.#state = MAINLOOP;
     return gt;
   }
 
@@ -273,8 +273,8 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
 
   /** Cancel a timer at its end; main and MAINLOOP have none. @internal */
   keepTimer(timer: Cancellable): void {
-    if (this.#mainloop || this as GreenThread === main) return;
-    if (this.#state === DEAD) {
+    if (this.isMainloop || this as GreenThread === main) return;
+    if (this.dead) {
       timer.cancel();
       return;
     }
@@ -345,9 +345,8 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
 
   /** End it: links, then waiters, in order. @internal */
   end(failed: boolean, value: unknown): void {
-    if (this.#state === DEAD) return;
-    this.#state = DEAD;
-    this.#failed = failed;
+    if (this.dead) return;
+    this.#state = failed ? FAILED : RETURNED;
     this.#value = value;
     this.#fn = null;
     this.#args = NO_ARGS;
@@ -357,20 +356,22 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       this.#timer.cancel();
       this.#timer = null;
     }
-    if (this.#links !== null) this.#runLinks();
+    if (this.#links !== null) GreenThread.#runLinks(this as GreenThread);
     const waiters = this.#waiters;
     this.#waiters = null;
     thread.hub?.waits(this as GreenThread);
     if (waiters !== null && waiters.length > 0) {
       for (const waiter of waiters) {
         if (failed) {
-          this.#handOut(waiter.promise);
+          GreenThread.#handOut(this as GreenThread, waiter.promise);
           waiter.scheduleError(value);
         } else waiter.schedule(value);
       }
     } else if (failed && !isExit(value)) {
-      if (this.#reported === AT_ONCE) this.#report();
-      else if (this.#reported === A_PASS_LATER) this.#reportLater();
+      if (this.#reported === AT_ONCE) GreenThread.#report(this as GreenThread);
+      else if (this.#reported === A_PASS_LATER) {
+        GreenThread.#reportLater(this as GreenThread);
+      }
     }
   }
 
@@ -438,8 +439,8 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
    * end. (It is a link: most greenthreads have none of either.) @internal
    */
   cancelAtEnd(what: Cancellable): void {
-    const ends = !this.#mainloop && this as GreenThread !== main;
-    if (ends && this.#state === STARTED) this.link(lapse, what);
+    const ends = this.#state === STARTED && this as GreenThread !== main;
+    if (ends) this.link(lapse, what);
   }
 
   /** Take that back. @internal */
@@ -447,14 +448,16 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     if (this.#links !== null) this.unlink(lapse, what);
   }
 
-  #report(): void {
-    reportError(`Uncaught error in ${this}`, this.#value);
+  // Static: private methods take a word of every object.
+
+  static #report(gt: GreenThread): void {
+    reportError(`Uncaught error in ${gt}`, gt.#value);
   }
 
   /** Report its error in the next pass, unless somebody has asked by then. */
-  #reportLater(): void {
+  static #reportLater(gt: GreenThread): void {
     const report = (): void => {
-      if (this.#reported === A_PASS_LATER) this.#report();
+      if (gt.#reported === A_PASS_LATER) GreenThread.#report(gt);
     };
     const discard = (): boolean => {
       report();
@@ -465,31 +468,34 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   /** Its error goes out by `promise`, which may be awaited later, or never. */
-  #handOut(promise: Promise<unknown>): void {
-    this.#reported = NEVER;
-    noteThrown(this.#value);
+  static #handOut(gt: GreenThread, promise: Promise<unknown>): void {
+    gt.#reported = NEVER;
+    noteThrown(gt.#value);
     promise.catch(ignore);
   }
 
-  #runLinks(): void {
+  static #runLinks(gt: GreenThread): void {
     // Links added by a link run in this same loop, not deeper.
-    if (this.#linking) return;
-    this.#linking = true;
-    const links = this.#links!;
+    if (linking.has(gt)) return;
+    linking.add(gt);
+    const links = gt.#links!;
     for (let link = links.shift(); link !== undefined; link = links.shift()) {
       try {
-        const result = link.fn(this, ...link.args);
+        const result = link.fn(gt, ...link.args);
         if (result instanceof Promise) {
           result.catch((error) => reportError(`Error in a link`, error));
         }
       } catch (error) {
-        reportError(`Error in a link of ${this}`, error);
+        reportError(`Error in a link of ${gt}`, error);
       }
     }
-    this.#links = null;
-    this.#linking = false;
+    gt.#links = null;
+    linking.delete(gt);
   }
 }
+
+/** Those whose links are being run. */
+const linking = new Set<GreenThread>();
 
 function lapse(gt: GreenThread, what: Cancellable): void {
   if (!gt.waiting) what.cancel();

@@ -18,8 +18,9 @@ import type { AnyFunction } from "./greenthread.ts";
 import type { IdleOptions } from "./idle.ts";
 import { bequeath } from "./inheritance.ts";
 import {
+  CallbackListener,
   type ErrorCallback,
-  FdListener,
+  type FdListener,
   type ReadyCallback,
 } from "./listeners.ts";
 import { closedHub, Mainloop } from "./mainloop.ts";
@@ -27,6 +28,7 @@ import type { ParkingName } from "./parking.ts";
 import { type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { reportError } from "./report.ts";
 import type { Entry, Scheduler, TimerOwner } from "./scheduler.ts";
+import { BARE } from "./suspension.ts";
 import { ListenerTable } from "./table.ts";
 import { thread } from "./thread.ts";
 import type { Timer, TimerExtras } from "./timers.ts";
@@ -168,7 +170,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   ): FdListener {
     const mark = markAsClosed ?? null;
     checkAdd(evtype, fd, cb, tb, mark);
-    const listener = new FdListener(
+    const listener = new CallbackListener(
       evtype,
       fd,
       cb,
@@ -268,9 +270,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     }
     try {
       this.#assertOpen();
-      const suspension = suspend(this, null);
-      suspension.bare = true;
-      return suspension.promise;
+      return suspend(this, BARE).promise;
     } catch (error) {
       return Promise.reject(error);
     }

@@ -18,49 +18,64 @@ export type ReadyCallback = (fd: number) => unknown;
 /** Called with the error when waiting has become impossible. */
 export type ErrorCallback = (error: Error) => unknown;
 
+const SPENT = 1;
+const KEPT = 2;
+const OVER = 4;
+
 /**
  * One party's interest in one direction of one descriptor; what `hub.add`
  * returns.
  */
-export class FdListener {
+export abstract class FdListener {
   /** READ or WRITE. */
   readonly evtype: Interest;
   /** The descriptor. */
   readonly fd: number;
   /** Called from MAINLOOP in each pass in which the descriptor is ready. */
-  readonly cb: ReadyCallback;
+  abstract readonly cb: ReadyCallback;
   /** Called once if the descriptor is closed or turns out not to be open. */
-  readonly tb: ErrorCallback;
+  abstract readonly tb: ErrorCallback;
   /** Called once if the number was handed out anew (`notifyOpened`). */
-  readonly markAsClosed: (() => void) | null;
+  abstract readonly markAsClosed: (() => void) | null;
   /** The greenthread that added it. */
-  readonly greenlet: GreenThread;
+  abstract readonly greenlet: GreenThread;
   /** Where it was added, if `debug.hubListenerStacks(true)`. */
-  readonly stack: string | null;
-  /** It is not called: it is in no table, or rests there between two waits. */
-  spent = false;
-  /** It has kept its place in a table, and the poller watches for it. */
-  kept = false;
-  /** It was removed when it was spent: not even a last call is wanted. */
-  over = false;
+  abstract readonly stack: string | null;
+
+  // There is one for each connection: no more words than it needs.
+  #state = 0;
 
   /** Made by `hub.add`. */
-  constructor(
-    evtype: Interest,
-    fd: number,
-    cb: ReadyCallback,
-    tb: ErrorCallback,
-    markAsClosed: (() => void) | null,
-    greenlet: GreenThread,
-    stack: string | null = null,
-  ) {
+  constructor(evtype: Interest, fd: number) {
     this.evtype = evtype;
     this.fd = fd;
-    this.cb = cb;
-    this.tb = tb;
-    this.markAsClosed = markAsClosed;
-    this.greenlet = greenlet;
-    this.stack = stack;
+  }
+
+  /** It is not called: it is in no table, or rests there between two waits. */
+  get spent(): boolean {
+    return (this.#state & SPENT) !== 0;
+  }
+
+  set spent(yes: boolean) {
+    this.#state = yes ? this.#state | SPENT : this.#state & ~SPENT;
+  }
+
+  /** It has kept its place in a table, and the poller watches for it. */
+  get kept(): boolean {
+    return (this.#state & KEPT) !== 0;
+  }
+
+  set kept(yes: boolean) {
+    this.#state = yes ? this.#state | KEPT : this.#state & ~KEPT;
+  }
+
+  /** It was removed when it was spent: not even a last call is wanted. */
+  get over(): boolean {
+    return (this.#state & OVER) !== 0;
+  }
+
+  set over(yes: boolean) {
+    this.#state = yes ? this.#state | OVER : this.#state & ~OVER;
   }
 
   /**
@@ -80,6 +95,40 @@ export class FdListener {
   }
 }
 
+/** A listener by callbacks, as `hub.add` makes it. */
+export class CallbackListener extends FdListener {
+  readonly cb: ReadyCallback;
+  readonly tb: ErrorCallback;
+  readonly markAsClosed: (() => void) | null;
+  readonly greenlet: GreenThread;
+  readonly stack: string | null;
+
+  /** Made by `hub.add`. */
+  constructor(
+    evtype: Interest,
+    fd: number,
+    cb: ReadyCallback,
+    tb: ErrorCallback,
+    markAsClosed: (() => void) | null,
+    greenlet: GreenThread,
+    stack: string | null = null,
+  ) {
+    super(evtype, fd);
+    this.cb = cb;
+    this.tb = tb;
+    this.markAsClosed = markAsClosed;
+    this.greenlet = greenlet;
+    this.stack = stack;
+  }
+}
+
+const STALE = 8;
+const TRUSTED = 16;
+const INTEREST = READ | WRITE;
+
+/** Sweeps are counted from 1 to this, and then again: in a small integer. */
+export const MOST_SWEEPS = 0x0fff_ffff;
+
 /** All that is known of one descriptor. */
 export class Watched {
   readonly fd: number;
@@ -87,18 +136,54 @@ export class Watched {
   writer: FdListener | null = null;
   /** Later readers and writers, oldest first; null while there are none. */
   queue: FdListener[] | null = null;
-  /** What the poller was last told to watch. */
-  interest = 0;
-  /** The last sweep that reported it, and the bits it has reported. */
-  sweep = 0;
-  reported = 0;
-  /** It is on the hub's list of registrations to look through before a park. */
-  stale = false;
-  /** Its owner tells us before closing it, so a registration may be trusted. */
-  trusted = false;
+  /** The last sweep that reported it, and in the lowest bits what it has. */
+  #sweep = 0;
+  #state = 0;
 
   constructor(fd: number) {
     this.fd = fd;
+  }
+
+  /** What the poller was last told to watch. */
+  get interest(): number {
+    return this.#state & INTEREST;
+  }
+
+  set interest(interest: number) {
+    this.#state = this.#state & ~INTEREST | interest;
+  }
+
+  /** It is on the hub's list of registrations to look through before a park. */
+  get stale(): boolean {
+    return (this.#state & STALE) !== 0;
+  }
+
+  set stale(yes: boolean) {
+    this.#state = yes ? this.#state | STALE : this.#state & ~STALE;
+  }
+
+  /** Its owner tells us before closing it, so a registration may be trusted. */
+  get trusted(): boolean {
+    return (this.#state & TRUSTED) !== 0;
+  }
+
+  set trusted(yes: boolean) {
+    this.#state = yes ? this.#state | TRUSTED : this.#state & ~TRUSTED;
+  }
+
+  /**
+   * Note what a sweep has reported, and return what of it is new in that sweep.
+   *
+   * @param sweep Its number, from 1 to {@linkcode MOST_SWEEPS}.
+   */
+  report(sweep: number, bits: number): number {
+    const before = this.#sweep;
+    if (before >> 2 !== sweep) {
+      this.#sweep = sweep << 2 | bits;
+      return bits;
+    }
+    this.#sweep = before | bits;
+    return bits & ~before;
   }
 
   /** What is waited for now. */
@@ -143,7 +228,7 @@ export class Watched {
   drop(listener: FdListener): void {
     const { evtype } = listener;
     if (this.reader === listener || this.writer === listener) {
-      this.setPrimary(evtype, this.#promote(evtype));
+      this.setPrimary(evtype, Watched.#promote(this.queue, evtype));
       return;
     }
     const at = this.queue?.indexOf(listener) ?? -1;
@@ -174,8 +259,11 @@ export class Watched {
     return all;
   }
 
-  #promote(evtype: Interest): FdListener | null {
-    const at = this.queue?.findIndex((one) => one.evtype === evtype) ?? -1;
-    return at < 0 ? null : this.queue!.splice(at, 1)[0]!;
+  static #promote(
+    queue: FdListener[] | null,
+    evtype: Interest,
+  ): FdListener | null {
+    const at = queue?.findIndex((one) => one.evtype === evtype) ?? -1;
+    return at < 0 ? null : queue!.splice(at, 1)[0]!;
   }
 }

@@ -23,6 +23,9 @@ export interface SuspensionOwner {
   abandoned(suspension: Suspension, granted: boolean): void;
 }
 
+/** Owns a bare `hub.switch()`, which `gt.switch(value)` may resume. */
+export const BARE: SuspensionOwner = { abandoned() {} };
+
 const PENDING = 0;
 const SCHEDULED = 1;
 const FAILING = 2;
@@ -51,8 +54,6 @@ export class Suspension implements Entry {
   hub: Scheduler;
   /** Undoes the wait; null when there is nothing to undo. */
   owner: SuspensionOwner | null = null;
-  /** A bare `hub.switch()`, which `gt.switch(value)` may resume. */
-  bare = false;
   /** The next older of the greenthread's pending waits. */
   previous: Suspension | null = null;
   /** The next younger one. */
@@ -123,12 +124,12 @@ export class Suspension implements Entry {
    * from now on: whatever is thrown at the greenthread waits for its next wait.
    */
   grant(value: unknown): void {
-    this.#settle(GRANTED, value);
+    Suspension.#settle(this, GRANTED, value);
   }
 
   /** As {@linkcode Suspension.grant}, and then fail. */
   deny(error: unknown): void {
-    this.#settle(DENIED, error);
+    Suspension.#settle(this, DENIED, error);
   }
 
   /** Fail in the next pass, after whatever was scheduled before. */
@@ -190,11 +191,12 @@ export class Suspension implements Entry {
     return true;
   }
 
-  #settle(state: number, outcome: unknown): void {
-    if (this.#state !== PENDING) return;
-    this.#state = state;
-    this.#outcome = outcome;
-    this.owner = null;
-    this.greenlet.dropSuspension(this);
+  // Static: a private method takes a word of every object.
+  static #settle(it: Suspension, state: number, outcome: unknown): void {
+    if (it.#state !== PENDING) return;
+    it.#state = state;
+    it.#outcome = outcome;
+    it.owner = null;
+    it.greenlet.dropSuspension(it);
   }
 }

@@ -25,7 +25,7 @@ import { EBADF } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errors.ts";
 import { HubError } from "./errors.ts";
 import { FdMap } from "./fd_map.ts";
-import { type FdListener, Watched } from "./listeners.ts";
+import { type FdListener, MOST_SWEEPS, Watched } from "./listeners.ts";
 import { BAD, type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { thread } from "./thread.ts";
 
@@ -155,7 +155,7 @@ export class ListenerTable {
   sweep(): { ready: FdListener[]; bad: LostWaiter[] } {
     const ready = this.#ready = [];
     const bad = this.#bad = [];
-    this.#sweeps++;
+    this.#sweeps = this.#sweeps % MOST_SWEEPS + 1;
     this.#poller.sweep(this.#report);
     // The poller must not be changed while it reports.
     if (this.#closed.length > 0) this.#dropClosed();
@@ -236,15 +236,8 @@ export class ListenerTable {
       this.#closed.push(fd);
       return;
     }
-    let bits = ready;
-    if (watched.sweep !== this.#sweeps) {
-      watched.sweep = this.#sweeps;
-      watched.reported = ready;
-    } else {
-      // Once in a pass, even if a poller reports it several times.
-      bits &= ~watched.reported;
-      watched.reported |= ready;
-    }
+    // Once in a pass, even if a poller reports it several times.
+    const bits = watched.report(this.#sweeps, ready);
     const { reader, writer } = watched;
     if ((bits & READ) !== 0 && reader !== null && !reader.spent) {
       this.#ready.push(reader);

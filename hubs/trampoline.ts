@@ -10,7 +10,7 @@
  */
 
 import { HubError } from "./errors.ts";
-import { getCurrent, suspend } from "./greenthread.ts";
+import { getCurrent, type GreenThread, suspend } from "./greenthread.ts";
 import { checkDelay, checkFd } from "./checks.ts";
 import type { BaseHub } from "./hub.ts";
 import { FdListener } from "./listeners.ts";
@@ -54,6 +54,11 @@ class Wait extends FdListener implements SuspensionOwner {
   suspension: Suspension | null = null;
   timer: Cancellable | null = null;
   signal: AbortSignal | null = null;
+  readonly markAsClosed: (() => void) | null;
+  readonly greenlet: GreenThread = getCurrent();
+  readonly stack: string | null = thread.settings.listenerStacks
+    ? new Error().stack ?? ""
+    : null;
   readonly #timeoutError: ErrorSource | undefined;
   readonly #timeout: number | null;
 
@@ -63,38 +68,37 @@ class Wait extends FdListener implements SuspensionOwner {
     evtype: Interest,
     options: TrampolineOptions,
   ) {
-    super(
-      evtype,
-      fd,
-      onReady as (fd: number) => void,
-      onLost as (error: Error) => void,
-      options.markAsClosed ?? null,
-      getCurrent(),
-      thread.settings.listenerStacks ? new Error().stack ?? "" : null,
-    );
+    super(evtype, fd);
     this.hub = hub;
+    this.markAsClosed = options.markAsClosed ?? null;
     this.#timeout = options.timeout ?? null;
     this.#timeoutError = options.timeoutError;
   }
 
+  get cb(): (fd: number) => void {
+    return onReady;
+  }
+
+  get tb(): (error: Error) => void {
+    return onLost;
+  }
+
   /** The deadline has passed: give data that is there a last chance. */
-  readonly expire = (): void => {
+  expire(): void {
     this.timer = null;
-    this.hub.expire(this.#end);
-  };
+    this.hub.expire(() => {
+      this.suspension?.throw(
+        this.#timeoutError === undefined
+          ? Timeout.expired(this.#timeout)
+          : makeError(this.#timeoutError),
+      );
+    });
+  }
 
-  readonly #end = (): void => {
-    if (this.suspension === null) return;
-    this.suspension.throw(
-      this.#timeoutError === undefined
-        ? Timeout.expired(this.#timeout)
-        : makeError(this.#timeoutError),
-    );
-  };
-
-  readonly onAbort = (): void => {
+  /** The signal is aborted: it has us for its listener. */
+  handleEvent(): void {
     this.suspension?.throw(this.signal?.reason);
-  };
+  }
 
   /** Take down everything that was set up. */
   undo(): void {
@@ -105,7 +109,7 @@ class Wait extends FdListener implements SuspensionOwner {
       this.timer = null;
     }
     if (this.signal !== null) {
-      this.signal.removeEventListener("abort", this.onAbort);
+      this.signal.removeEventListener("abort", this);
       this.signal = null;
     }
   }
@@ -189,11 +193,11 @@ function start(
   }
   wait.suspension = suspension;
   if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
-    wait.timer = hub.callLater(Math.max(0, timeout), wait.expire);
+    wait.timer = hub.callLater(Math.max(0, timeout), () => wait.expire());
   }
   if (signal !== undefined) {
     wait.signal = signal;
-    signal.addEventListener("abort", wait.onAbort, { once: true });
+    signal.addEventListener("abort", wait, { once: true });
   }
   return suspension.promise as Promise<number>;
 }

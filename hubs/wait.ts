@@ -58,24 +58,45 @@ export function yielded<T>(value: T): Promise<T> {
  * one after the other.
  */
 export abstract class OwnedWait extends FdListener implements SuspensionOwner {
-  /** The wait under way. */
-  suspension: Suspension | null = null;
-  /** The one before, to be used again once it has been fired. */
-  #used: Suspension | null = null;
-  #hub: BaseHub | null = null;
+  /** Of the wait under way, or of the one before, to be used again. */
+  #suspension: Suspension | null = null;
+  #waiting = false;
   #timer: Cancellable | null = null;
 
   /** Prepare waits for one direction of `fd`. */
   constructor(evtype: Interest, fd: number) {
-    super(
-      evtype,
-      fd,
-      onReady as () => void,
-      onLost as () => void,
-      null,
-      NOBODY,
-    );
+    super(evtype, fd);
     this.spent = true;
+  }
+
+  /** The wait under way. */
+  get suspension(): Suspension | null {
+    return this.#waiting ? this.#suspension : null;
+  }
+
+  /** See {@linkcode FdListener}. */
+  get cb(): () => void {
+    return onReady;
+  }
+
+  /** See {@linkcode FdListener}. */
+  get tb(): (error: Error) => void {
+    return onLost;
+  }
+
+  /** See {@linkcode FdListener}. */
+  get markAsClosed(): null {
+    return null;
+  }
+
+  /** Who waits, or has waited last. */
+  get greenlet(): GreenThread {
+    return this.#suspension!.greenlet;
+  }
+
+  /** See {@linkcode FdListener}. */
+  get stack(): string | null {
+    return stacks.get(this) ?? null;
   }
 
   /**
@@ -90,9 +111,9 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 
   /** A wait is under way, in a hub that is still in use. */
   get busy(): boolean {
-    const under = this.suspension !== null ||
-      this.#used !== null && !this.#used.settled;
-    return under && this.#hub === thread.hub;
+    const suspension = this.#suspension;
+    return suspension !== null && !suspension.settled &&
+      suspension.hub === thread.hub;
   }
 
   /**
@@ -103,32 +124,30 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
    */
   begin(timeout: number | null): Promise<unknown> {
     const hub = getHub();
-    const used = this.#used;
-    this.#used = null;
+    const used = this.#suspension;
+    const before = used === null ? null : used.hub;
     const again = used !== null && used.settled ? used : null;
     const suspension = suspend(hub, this, again);
-    (this as { greenlet: GreenThread }).greenlet = suspension.greenlet;
+    if (again === null) this.#suspension = suspension;
     if (thread.settings.listenerStacks) {
-      (this as { stack: string | null }).stack = new Error().stack ?? "";
-    } else if (this.stack !== null) {
-      (this as { stack: string | null }).stack = null;
-    }
+      recorded = true;
+      stacks.set(this, new Error().stack ?? "");
+    } else if (recorded) stacks.delete(this);
     try {
-      if (this.kept && this.#hub === hub) hub.wakeListener(this);
+      if (this.kept && before === hub) hub.wakeListener(this);
       else {
         this.spent = false;
         hub.addListener(this, true);
-        this.#hub = hub;
       }
     } catch (error) {
       this.spent = true;
       suspension.withdraw();
       throw error;
     }
-    this.suspension = suspension;
+    this.#waiting = true;
     const { promise } = suspension;
     if (timeout !== null && timeout !== Infinity) {
-      const expire = (): void => this.#expire(promise, timeout);
+      const expire = (): void => OwnedWait.#expire(this, promise, timeout);
       this.#timer = hub.callLater(Math.max(0, timeout), expire);
     }
     return promise;
@@ -145,23 +164,22 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
 
   /** Try again, though nobody may listen any more. @internal */
   again(): Suspension | null {
-    const { suspension } = this;
-    if (suspension === null) return null;
+    if (!this.#waiting) return null;
     this.attempt();
-    return this.suspension === suspension ? null : suspension;
+    return this.#waiting ? null : this.#suspension;
   }
 
   /** End the wait: the greenthread will go on with `value`. */
   succeed(value: unknown): void {
     const { suspension } = this;
-    this.#undo();
+    OwnedWait.#undo(this);
     suspension?.grant(value);
   }
 
   /** End the wait by an error. */
   fail(error: unknown): void {
     const { suspension } = this;
-    this.#undo();
+    OwnedWait.#undo(this);
     suspension?.deny(error);
   }
 
@@ -174,36 +192,41 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
   abandoned(): void {
     // One that has kept its place was never in a queue.
     const queued = !this.kept && !this.spent;
-    this.#undo();
+    OwnedWait.#undo(this);
     if (queued) this.outOfLine();
   }
 
   /** It was broken off, and there may have been others before or behind it. */
   outOfLine(): void {}
 
-  #undo(): void {
-    this.#used = this.suspension;
-    this.suspension = null;
-    this.#hub?.restListener(this);
-    if (this.#timer !== null) {
-      this.#timer.cancel();
-      this.#timer = null;
+  // Static: a private method takes a word of every object.
+  static #undo(it: OwnedWait): void {
+    it.#waiting = false;
+    hubOf(it.#suspension)?.restListener(it);
+    if (it.#timer !== null) {
+      it.#timer.cancel();
+      it.#timer = null;
     }
-    this.release();
+    it.release();
   }
 
-  #expire(wait: Promise<unknown>, ms: number): void {
-    this.#timer = null;
+  static #expire(it: OwnedWait, wait: Promise<unknown>, ms: number): void {
+    it.#timer = null;
     // Data that is there wins: end it after this pass's sweep.
-    this.#hub?.expire(() => {
-      const { suspension } = this;
+    hubOf(it.#suspension)?.expire(() => {
+      const { suspension } = it;
       if (suspension?.promise === wait) suspension.throw(Timeout.expired(ms));
     });
   }
 }
 
-/** Who a listener belongs to before its first wait. */
-const NOBODY = null as unknown as GreenThread;
+/** Where waits began, while `debug.hubListenerStacks(true)`. */
+const stacks = new WeakMap<OwnedWait, string>();
+let recorded = false;
+
+function hubOf(suspension: Suspension | null): BaseHub | null {
+  return suspension === null ? null : suspension.hub as BaseHub;
+}
 
 function onReady(this: OwnedWait): void {
   this.again()?.fire();

@@ -10,7 +10,7 @@
 
 import { EAGAIN, ERRNO } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errors.ts";
-import { inetOf, pathOf } from "../../ffi/sockaddr.ts";
+import { inetOf, pathOf, unpackInet } from "../../ffi/sockaddr.ts";
 import {
   ownAddress,
   receive,
@@ -93,6 +93,18 @@ class ReadWait extends OwnedWait {
 /** An address as a connection's `localAddr` and `remoteAddr` have it. */
 export type StreamAddr = Deno.NetAddr | Deno.UnixAddr;
 
+/** What most connections never have. */
+class Rare {
+  readTimeout: number | null = null;
+  writeTimeout: number | null = null;
+  readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
+  writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
+  /** The errno that has broken the connection; 0 for none. */
+  reset = 0;
+  /** A write has met an error. */
+  writerTold = false;
+}
+
 /**
  * A connection over any stream transport: what TCP and Unix have in common.
  *
@@ -101,29 +113,28 @@ export type StreamAddr = Deno.NetAddr | Deno.UnixAddr;
  */
 export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   implements Deno.Conn<A> {
+  // An idle connection is hardly more than this: few words, no private method.
   #fd: number;
-  #remote: A;
-  #local: A | null = null;
   /** The last read took all there was, so the next had better wait first. */
   #drained = false;
   #reader: ReadWait | null = null;
   #writer: WriteQueue | null = null;
-  #reset = 0;
-  /** A write has met an error. */
-  #writerTold = false;
-  #readTimeout: number | null = null;
-  #writeTimeout: number | null = null;
-  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
-  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
+  #remote: A | number;
+  #local: A | null = null;
+  #rare: Rare | null = null;
 
-  /** Made by `connect` and `accept`. */
-  constructor(fd: number, remote: A) {
+  /**
+   * Made by `connect` and `accept`.
+   *
+   * @param remote The peer's address, packed where that can be.
+   */
+  constructor(fd: number, remote: A | number) {
     this.#fd = fd;
     this.#remote = remote;
   }
 
-  /** Read an address of the connection's own. @internal */
-  protected abstract addressOf(raw: Uint8Array<ArrayBuffer>): A;
+  /** Read an address of the connection's own, or a packed one. @internal */
+  protected abstract addressOf(raw: Uint8Array<ArrayBuffer> | number): A;
 
   /** The descriptor; -1 once closed. */
   fileno(): number {
@@ -137,25 +148,31 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
 
   /** The remote address. */
   get remoteAddr(): A {
-    return this.#remote;
+    const remote = this.#remote;
+    if (typeof remote !== "number") return remote;
+    const address = this.addressOf(remote);
+    this.#remote = address;
+    return address;
   }
 
   /** How long a read may take, ms; null: for ever. */
   get readTimeout(): number | null {
-    return this.#readTimeout;
+    return this.#rare?.readTimeout ?? null;
   }
 
   set readTimeout(ms: number | null) {
-    this.#readTimeout = checkedTimeout(ms, "set readTimeout");
+    const checked = checkedTimeout(ms, "set readTimeout");
+    (this.#rare ??= new Rare()).readTimeout = checked;
   }
 
   /** How long a whole write may take, ms; null: for ever. */
   get writeTimeout(): number | null {
-    return this.#writeTimeout;
+    return this.#rare?.writeTimeout ?? null;
   }
 
   set writeTimeout(ms: number | null) {
-    this.#writeTimeout = checkedTimeout(ms, "set writeTimeout");
+    const checked = checkedTimeout(ms, "set writeTimeout");
+    (this.#rare ??= new Rare()).writeTimeout = checked;
   }
 
   /**
@@ -179,7 +196,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
         const got = this.receiveInto(fd, p);
         if (got !== undefined) return Promise.resolve(got);
       }
-      return this.#wait(p) as Promise<number | null>;
+      return StreamConn.#wait(this, p) as Promise<number | null>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -194,21 +211,24 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
         const got = this.receiveChunk(fd);
         if (got !== undefined) return Promise.resolve(got);
       }
-      return this.#wait(null) as Promise<Uint8Array<ArrayBuffer> | null>;
+      return StreamConn.#wait(this, null) as Promise<
+        Uint8Array<ArrayBuffer> | null
+      >;
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #wait(buffer: Uint8Array | null): Promise<unknown> {
-    let reader = this.#reader;
+  static #wait(conn: StreamConn, buffer: Uint8Array | null): Promise<unknown> {
+    let reader = conn.#reader;
     if (reader === null || reader.suspension !== null) {
-      reader = new ReadWait(this, this.#fd);
+      reader = new ReadWait(conn, conn.#fd);
     }
     // A second reader has a listener of its own, for the hub to judge.
-    const promise = reader.begin(this.#readTimeout);
+    const rare = conn.#rare;
+    const promise = reader.begin(rare === null ? null : rare.readTimeout);
     reader.buffer = buffer;
-    this.#reader = reader;
+    conn.#reader = reader;
     return promise;
   }
 
@@ -228,8 +248,9 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     }
     if (n === AGAIN) return undefined;
     this.#drained = false;
-    if (n === 0 && this.#reset === 0) return null;
-    throw this.#readError(n === 0 ? this.#reset : -n);
+    const reset = this.#rare?.reset ?? 0;
+    if (n === 0 && reset === 0) return null;
+    throw StreamConn.#readError(this, n === 0 ? reset : -n);
   }
 
   /** Try to receive a chunk; undefined: nothing is there yet. @internal */
@@ -261,11 +282,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
           return impatient() ? yielded(sent) : resolvedTo(sent);
         }
         if (sent < 0) {
-          if (sent !== AGAIN) throw this.#writeError(-sent);
+          if (sent !== AGAIN) throw StreamConn.#writeError(this, -sent);
           sent = 0;
         }
       }
-      return this.#queue().push(p, sent, this.#writeTimeout) as Promise<number>;
+      return StreamConn.#queue(this)
+        .push(p, sent, this.writeTimeout) as Promise<number>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -283,7 +305,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       const fd = this.#fd;
       if (fd < 0) throw closedError("close for writing");
       if (this.#writer?.busy) {
-        return this.#writer.push(null, 0, this.#writeTimeout) as Promise<void>;
+        return this.#writer.push(null, 0, this.writeTimeout) as Promise<void>;
       }
       const error = shutdownWrite(fd);
       if (error !== 0) throw new SystemError(error, "shutdown");
@@ -322,12 +344,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
 
   /** The data received, as a stream; its end closes the connection. */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= makeReadable(this);
+    return (this.#rare ??= new Rare()).readable ??= makeReadable(this);
   }
 
   /** A stream whose chunks are sent; its end closes the connection. */
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
-    return this.#writable ??= makeWritable(this);
+    return (this.#rare ??= new Rare()).writable ??= makeWritable(this);
   }
 
   /** Waits keep the process alive: so they do unless told otherwise. */
@@ -343,40 +365,45 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     keepAlive(this.#fd, false);
   }
 
-  #queue(): WriteQueue {
-    return this.#writer ??= new WriteQueue(
-      this.#fd,
-      (errno) => this.#writeError(errno),
+  static #queue(conn: StreamConn): WriteQueue {
+    return conn.#writer ??= new WriteQueue(
+      conn.#fd,
+      (errno) => StreamConn.#writeError(conn, errno),
     );
   }
 
-  #readError(errno: number): SystemError {
+  static #readError(conn: StreamConn, errno: number): SystemError {
     // The peer had sent an end of file, and then reset what we wrote.
     const code = errno === EPIPE ? ECONNRESET : errno;
-    this.#remember(code);
+    StreamConn.#remember(conn, code);
     return new SystemError(code, "recv", "Cannot read");
   }
 
-  #writeError(errno: number): SystemError {
+  static #writeError(conn: StreamConn, errno: number): SystemError {
+    const rare = conn.#rare ??= new Rare();
     // What a reader was told of, the kernel does not tell the writer.
-    const untold = errno === EPIPE && !this.#writerTold && this.#reset !== 0;
-    const code = untold ? this.#reset : errno;
-    this.#writerTold = true;
-    this.#remember(code);
+    const untold = errno === EPIPE && !rare.writerTold && rare.reset !== 0;
+    const code = untold ? rare.reset : errno;
+    rare.writerTold = true;
+    StreamConn.#remember(conn, code);
     return new SystemError(code, "send", "Cannot write");
   }
 
   /** The kernel tells of a broken connection once; we tell each time. */
-  #remember(errno: number): void {
-    if (errno === ECONNRESET || errno === ETIMEDOUT) this.#reset = errno;
+  static #remember(conn: StreamConn, errno: number): void {
+    if (errno !== ECONNRESET && errno !== ETIMEDOUT) return;
+    (conn.#rare ??= new Rare()).reset = errno;
   }
 }
 
 /** A TCP connection. */
 export class TcpConn extends StreamConn<Deno.NetAddr> implements Deno.TcpConn {
   /** @internal */
-  protected override addressOf(raw: Uint8Array<ArrayBuffer>): Deno.NetAddr {
-    return tcpAddr(raw);
+  protected override addressOf(
+    raw: Uint8Array<ArrayBuffer> | number,
+  ): Deno.NetAddr {
+    if (typeof raw !== "number") return tcpAddr(raw);
+    return { ...unpackInet(raw), transport: "tcp" };
   }
 
   /**
@@ -386,7 +413,7 @@ export class TcpConn extends StreamConn<Deno.NetAddr> implements Deno.TcpConn {
    * @throws {IOClosed} If the connection is closed.
    */
   setNoDelay(noDelay = true): void {
-    this.#set(IPPROTO_TCP, TCP_NODELAY, noDelay);
+    setFlag(this, IPPROTO_TCP, TCP_NODELAY, noDelay);
   }
 
   /**
@@ -395,22 +422,30 @@ export class TcpConn extends StreamConn<Deno.NetAddr> implements Deno.TcpConn {
    * @throws {IOClosed} If the connection is closed.
    */
   setKeepAlive(keepAlive = true): void {
-    this.#set(SOL_SOCKET, SO_KEEPALIVE, keepAlive);
+    setFlag(this, SOL_SOCKET, SO_KEEPALIVE, keepAlive);
   }
+}
 
-  #set(level: number, name: number, on: boolean): void {
-    const fd = this.fileno();
-    if (fd < 0) throw closedError("set an option");
-    setOption(fd, level, name, on ? 1 : 0);
-  }
+function setFlag(
+  conn: TcpConn,
+  level: number,
+  name: number,
+  on: boolean,
+): void {
+  const fd = conn.fileno();
+  if (fd < 0) throw closedError("set an option");
+  setOption(fd, level, name, on ? 1 : 0);
 }
 
 /** A connection over a Unix stream socket. */
 export class UnixConn extends StreamConn<Deno.UnixAddr>
   implements Deno.UnixConn {
   /** @internal */
-  protected override addressOf(raw: Uint8Array<ArrayBuffer>): Deno.UnixAddr {
-    return unixAddr(raw);
+  protected override addressOf(
+    raw: Uint8Array<ArrayBuffer> | number,
+  ): Deno.UnixAddr {
+    // Never packed.
+    return unixAddr(raw as Uint8Array<ArrayBuffer>);
   }
 }
 

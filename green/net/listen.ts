@@ -12,6 +12,7 @@ import { SystemError } from "../../ffi/errors.ts";
 import { lookUpSync } from "../../ffi/resolve.ts";
 import {
   numericAddress,
+  packInet,
   pathOf,
   type RawAddress,
   unixAddress,
@@ -111,7 +112,7 @@ function listenTcp(options: TcpListenOptions): TcpListener {
   return new Listener(
     adopt(fd),
     tcpAddr(ownAddress(fd)),
-    (fd, raw) => new TcpConn(fd, tcpAddr(raw)),
+    (fd, raw) => new TcpConn(fd, packInet(raw) ?? tcpAddr(raw)),
     null,
   );
 }
@@ -127,7 +128,7 @@ function listenUnix(options: UnixListenOptions): UnixListener {
   return new Listener(
     adopt(fd),
     { transport: "unix", path },
-    (fd, raw) => new UnixConn(fd, unixAddr(raw)),
+    (fd, raw, length) => new UnixConn(fd, unixAddr(raw.subarray(0, length))),
     pathOf(raw, raw.length)!.startsWith("\0") ? null : path,
   );
 }

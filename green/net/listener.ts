@@ -27,8 +27,12 @@ import {
 const AGAIN = -EAGAIN;
 const ECONNABORTED = ERRNO.ECONNABORTED!;
 
-/** Makes a connection of what `accept` gave. */
-type MakeConn<T> = (fd: number, remote: Uint8Array<ArrayBuffer>) => T;
+/** Makes a connection of what `accept` gave: so many bytes are the address. */
+type MakeConn<T> = (
+  fd: number,
+  remote: Uint8Array<ArrayBuffer>,
+  length: number,
+) => T;
 
 /** What accepts wait with. */
 class AcceptWait extends OwnedWait {
@@ -151,7 +155,9 @@ export class Listener<
     for (;;) {
       const fd = acceptSocket(this.#fd);
       if (fd >= 0) {
-        return this.#make(adopt(fd), peer.slice(0, Math.max(2, peerSize())));
+        const conn = this.#make(fd, peer, Math.max(2, peerSize()));
+        adopt(fd);
+        return conn;
       }
       if (fd === AGAIN) return null;
       if (fd === -ECONNABORTED) continue;

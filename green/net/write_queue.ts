@@ -16,7 +16,7 @@ import {
   suspend,
 } from "../../hubs/greenthread.ts";
 import type { BaseHub } from "../../hubs/hub.ts";
-import { FdListener } from "../../hubs/listeners.ts";
+import { CallbackListener } from "../../hubs/listeners.ts";
 import { WRITE } from "../../hubs/poller.ts";
 import { getHub } from "../../hubs/registry.ts";
 import type { Cancellable } from "../../hubs/scheduler.ts";
@@ -83,7 +83,7 @@ class Job implements SuspensionOwner {
 }
 
 /** The writes that wait, of one connection. */
-export class WriteQueue extends FdListener {
+export class WriteQueue extends CallbackListener {
   #jobs: Job[] = [];
   #hub: BaseHub | null = null;
   readonly #errorOf: WriteError;
