@@ -33,6 +33,24 @@ export interface RunResult {
   readonly elapsed: number;
 }
 
+/** No colours; and no look for a newer Deno, which opens sockets of its own. */
+export const PLAIN: Readonly<Record<string, string>> = {
+  NO_COLOR: "1",
+  DENO_NO_UPDATE_CHECK: "1",
+};
+
+/**
+ * To be put before a program that counts descriptors. Deno opens two sockets
+ * for signals at the first listener, or about half a second after its start.
+ */
+export const SIGNALS_READY = `
+{
+  const none = () => {};
+  Deno.addSignalListener("SIGUSR2", none);
+  Deno.removeSignalListener("SIGUSR2", none);
+}
+`;
+
 /** The address of a file of the project, for an `import` in a program's text. */
 export function projectUrl(path: string): string {
   return new URL(path, ROOT).href;
@@ -109,7 +127,7 @@ export async function runDeno(
 function environment(
   changes: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
-  const env: Record<string, string> = { ...Deno.env.toObject(), NO_COLOR: "1" };
+  const env: Record<string, string> = { ...Deno.env.toObject(), ...PLAIN };
   for (const [name, value] of Object.entries(changes)) {
     if (value === undefined) delete env[name];
     else env[name] = value;

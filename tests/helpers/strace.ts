@@ -1,6 +1,7 @@
 /** Programs run under strace: what they ask of the kernel, and faults in it. */
 
 import { findCommand } from "./need.ts";
+import { PLAIN } from "./spawn.ts";
 
 const strace = findCommand("strace");
 
@@ -56,7 +57,7 @@ export async function traceModule(
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
-      env: { ...env, NO_COLOR: "1" },
+      env: { ...env, ...PLAIN },
     }).spawn();
     const output = await child.output();
     const text = await Deno.readTextFile(`${folder}/trace`);

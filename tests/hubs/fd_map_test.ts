@@ -27,3 +27,16 @@ Deno.test("FdMap does what a Map does, for numbers near and far", () => {
   map.clear();
   assertEquals([map.size, map.values(), map.get(3)], [0, [], undefined]);
 });
+
+Deno.test("FdMap.forEach() may change the map", () => {
+  const map = new FdMap<number>();
+  for (const fd of [1, 3, 70_000, 80_000]) map.set(fd, fd);
+  const seen: number[] = [];
+  map.forEach((fd) => {
+    seen.push(fd);
+    map.delete(fd);
+    map.delete(3);
+    map.delete(80_000);
+  });
+  assertEquals([seen, map.size], [[1, 70_000], 0]);
+});

@@ -31,7 +31,7 @@ import {
 } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
-import { projectUrl, runProgram } from "../helpers/spawn.ts";
+import { projectUrl, runProgram, SIGNALS_READY } from "../helpers/spawn.ts";
 
 const LIBEVENT = ["libevent", libevent.isAvailable()] as const;
 const METHODS = ["epoll", "poll", "select"] as const;
@@ -380,7 +380,7 @@ base.loop();
 self.postMessage("ready");
 `;
     const { stdout, stderr } = await runProgram(
-      `
+      `${SIGNALS_READY}
 const url = URL.createObjectURL(
   new Blob([${JSON.stringify(text)}], { type: "application/typescript" }),
 );
@@ -420,6 +420,7 @@ function growth(step: string, warmUp: number, count: number): string {
 import { Hub } from "${projectUrl("hubs/libevent.ts")}";
 import { EventBase } from "${projectUrl("ffi/libevent.ts")}";
 import { libc } from "${projectUrl("ffi/libc.ts")}";
+${SIGNALS_READY}
 const fds = () => [...Deno.readDirSync("/proc/self/fd")].length;
 const pair = new Int32Array(2);
 libc().pipe(pair);

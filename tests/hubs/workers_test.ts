@@ -5,7 +5,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { getHub } from "../../mod.ts";
-import { projectUrl, runProgram } from "../helpers/spawn.ts";
+import { projectUrl, runProgram, SIGNALS_READY } from "../helpers/spawn.ts";
 
 const WORKERS = 8;
 
@@ -47,6 +47,7 @@ const text = \`
 const url = URL.createObjectURL(
   new Blob([text], { type: "application/typescript" }),
 );
+${SIGNALS_READY}
 const { symbols: c } = Deno.dlopen("libc.so.6", {
   pthread_key_create: { parameters: ["buffer", "pointer"], result: "i32" },
   pthread_key_delete: { parameters: ["u32"], result: "i32" },
