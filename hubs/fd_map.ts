@@ -58,6 +58,16 @@ export class FdMap<T> {
     this.#size = 0;
   }
 
+  /** Call `fn` with each value; the map may be changed meanwhile. */
+  forEach(fn: (value: T) => void): void {
+    const near = this.#near;
+    for (let fd = 0; fd < near.length; fd++) {
+      const value = near[fd];
+      if (value !== undefined) fn(value);
+    }
+    for (const value of this.#far.values()) fn(value);
+  }
+
   /** All values; the map may be changed meanwhile. */
   values(): T[] {
     return this.entries().map(([, value]) => value);

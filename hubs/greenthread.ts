@@ -66,8 +66,8 @@ let lastId = 0;
  */
 export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   // What every wait looks at comes first, to be near to each other.
-  #first: Suspension | null = null;
-  #last: Suspension | null = null;
+  /** Its pending waits: one, or more than one has made a set of, oldest first. */
+  #waits: Suspension | Set<Suspension> | null = null;
   /** Thrown while it waited for nothing, oldest first. */
   #kept: { error: unknown }[] | null = null;
   #state = UNSTARTED;
@@ -218,15 +218,15 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
    * @throws {HubError} If it is not parked in one.
    */
   switch(value?: unknown): void {
-    for (let s = this.#last; s !== null; s = s.previous) {
-      if (s.owner === BARE && s.pending) {
-        s.resume(value);
-        return;
-      }
+    const waits = this.#waits;
+    const all = waits instanceof Set ? [...waits] : [waits];
+    const bare = all.findLast((one) => one?.owner === BARE && one.pending);
+    if (!bare) {
+      throw new HubError(
+        `Cannot switch to ${this}: it is in no bare hub.switch()`,
+      );
     }
-    throw new HubError(
-      `Cannot switch to ${this}: it is in no bare hub.switch()`,
-    );
+    bare.resume(value);
   }
 
   /**
@@ -239,16 +239,21 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       this.end(true, error);
       return;
     }
-    if (this.#first === null) {
+    if (!this.waiting) {
       if (this.started) this.keep(error);
       return;
     }
     noteThrown(error);
-    // Each throw takes itself off the list. A wait that was begun and is to be
+    const gt = this as GreenThread;
+    // Each throw takes its wait from those pending. A wait that was begun and is to be
     // awaited later fails with the rest: that is nobody's unhandled rejection.
-    while (this.#first !== null) {
-      this.#first.promise.catch(ignore);
-      this.#first.throw(error);
+    for (
+      let wait = GreenThread.#oldest(gt);
+      wait !== null;
+      wait = GreenThread.#oldest(gt)
+    ) {
+      wait.promise.catch(ignore);
+      wait.throw(error);
     }
   }
 
@@ -385,31 +390,25 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     this.#reported = A_PASS_LATER;
   }
 
-  /** Add a wait to the list of those pending. @internal */
+  /** Add a wait to those pending. @internal */
   addSuspension(s: Suspension): void {
-    const last = this.#last;
-    s.previous = last;
-    if (last === null) this.#first = s;
-    else last.next = s;
-    this.#last = s;
+    const waits = this.#waits;
+    if (waits === null) this.#waits = s;
+    else if (waits instanceof Set) waits.add(s);
+    else this.#waits = new Set([waits, s]);
   }
 
-  /** Take a wait off the list. @internal */
+  /** Take a wait from those pending. @internal */
   dropSuspension(s: Suspension): void {
-    const { previous, next } = s;
-    if (previous === null) {
-      if (this.#first !== s) return;
-      this.#first = next;
-    } else previous.next = next;
-    if (next === null) this.#last = previous;
-    else next.previous = previous;
-    s.previous = null;
-    s.next = null;
+    const waits = this.#waits;
+    if (waits === s) this.#waits = null;
+    else if (waits instanceof Set) waits.delete(s);
   }
 
   /** It waits for something a hub will deliver. @internal */
   get waiting(): boolean {
-    return this.#first !== null;
+    const waits = this.#waits;
+    return waits instanceof Set ? waits.size > 0 : waits !== null;
   }
 
   /** Take the first that was thrown while it waited for nothing. @internal */
@@ -449,6 +448,12 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   // Static: private methods take a word of every object.
+
+  static #oldest(gt: GreenThread): Suspension | null {
+    const waits = gt.#waits;
+    if (!(waits instanceof Set)) return waits;
+    return waits.values().next().value ?? null;
+  }
 
   static #report(gt: GreenThread): void {
     reportError(`Uncaught error in ${gt}`, gt.#value);

@@ -54,17 +54,13 @@ export class Suspension implements Entry {
   hub: Scheduler;
   /** Undoes the wait; null when there is nothing to undo. */
   owner: SuspensionOwner | null = null;
-  /** The next older of the greenthread's pending waits. */
-  previous: Suspension | null = null;
-  /** The next younger one. */
-  next: Suspension | null = null;
 
   #resolve: (value: unknown) => void;
   #reject: (reason: unknown) => void;
   #state = PENDING;
   #outcome: unknown = undefined;
 
-  /** Made by `suspend`, which also puts it on the greenthread's list. */
+  /** Made by `suspend`, which also notes it with the greenthread. */
   constructor(greenlet: GreenThread, hub: Scheduler) {
     this.promise = new Promise<unknown>(take);
     this.#resolve = takenResolve;

@@ -189,9 +189,10 @@ export class ListenerTable {
    */
   audit(): LostWaiter[] {
     const bad: LostWaiter[] = this.#bad = [];
-    for (const watched of this.#table.values()) {
+    // There may be thousands, and nobody else does anything: no list of them.
+    this.#table.forEach((watched) => {
       const { fd, wanted } = watched;
-      if (watched.trusted || wanted === 0) continue;
+      if (watched.trusted || wanted === 0) return;
       try {
         this.#poller.watch(fd, wanted);
         watched.interest = wanted;
@@ -200,7 +201,7 @@ export class ListenerTable {
           bad.push({ listener, error: error as Error });
         }
       }
-    }
+    });
     return bad;
   }
 
