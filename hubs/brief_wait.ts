@@ -91,29 +91,35 @@ export const DENOS = 2;
  */
 export type Sleep = (ms: number) => number;
 
+/** How to wait, and for how long. */
+export interface BriefWaitOptions {
+  /** ms; 0 for none; more than 1 counts as 1. */
+  readonly longest?: number | null | undefined;
+  /** By default as the poller does. */
+  readonly sleep?: Sleep | null;
+  /** Lets others have the processor; by default sched_yield(2). */
+  readonly giveWay?: () => void;
+  /** ms; by default `performance.now`. */
+  readonly clock?: () => number;
+}
+
 /** See the module. */
 export class BriefWait {
   readonly #poller: Poller;
   readonly #longest: number;
   readonly #sleep: Sleep;
   readonly #giveWay: () => void;
+  readonly #clock: () => number;
   readonly #bet = new Bet(PATIENCE, PATIENCE);
   readonly #awake = new Bet(ADVANCE, WORTH);
   readonly #politely = new Bet(ADVANCE, WORTH);
   #tries = 0;
 
   /**
-   * @param longest ms; 0 for none; more than 1 counts as 1.
-   * @param sleep How to sleep; null: as the poller does.
-   * @param giveWay Lets others have the processor.
-   * @throws {RangeError} If `longest` is negative or NaN.
+   * @throws {RangeError} If `options.longest` is negative or NaN.
    */
-  constructor(
-    poller: Poller,
-    longest: number | null = DEFAULT,
-    sleep: Sleep | null = null,
-    giveWay: () => void = () => libc().sched_yield(),
-  ) {
+  constructor(poller: Poller, options: BriefWaitOptions = {}) {
+    const { longest, sleep, giveWay, clock } = options;
     const wanted = longest ?? DEFAULT;
     if (!(wanted >= 0)) {
       throw new RangeError(
@@ -121,7 +127,8 @@ export class BriefWait {
       );
     }
     this.#poller = poller;
-    this.#giveWay = giveWay;
+    this.#giveWay = giveWay ?? (() => libc().sched_yield());
+    this.#clock = clock ?? (() => performance.now());
     this.#sleep = sleep ?? ((ms) => poller.linger!(ms) ? OURS : 0);
     this.#longest = poller.linger === undefined ? 0 : Math.min(wanted, MOST);
   }
@@ -140,7 +147,7 @@ export class BriefWait {
     if (awake) {
       return this.#bet.ended(this.#ask(longest), 1);
     }
-    if (this.#politely.pays() && this.#askPolitely()) {
+    if (this.#politely.pays() && this.#askPolitely(longest)) {
       return this.#bet.ended(true, 1);
     }
     const found = this.#sleep(longest);
@@ -149,21 +156,23 @@ export class BriefWait {
     return this.#bet.ended(found !== 0, 1);
   }
 
-  #askPolitely(): boolean {
-    const start = performance.now();
+  #askPolitely(longest: number): boolean {
+    const start = this.#clock();
     this.#giveWay();
     const won = this.#poller.linger!(0);
-    return this.#politely.ended(won, performance.now() - start);
+    const cost = this.#clock() - start;
+    // What the answer took would have been waited for in any case.
+    return this.#politely.ended(won, won && cost <= longest ? 0 : cost);
   }
 
   #ask(ms: number): boolean {
     const poller = this.#poller;
-    const start = performance.now();
+    const start = this.#clock();
     let won;
     let now;
     do {
       won = poller.linger!(0);
-      now = performance.now();
+      now = this.#clock();
     } while (!won && now - start < ms);
     return this.#awake.ended(won, now - start);
   }

@@ -104,11 +104,10 @@ export class Idle {
     const pending = signal === null ? null : driverPending(signal.fd);
     this.#fairness = new Fairness(signal, pending);
     try {
-      this.#briefWait = new BriefWait(
-        poller,
-        options.briefWait,
-        signal === null ? null : sleepBesideDriver(signal.fd, poller),
-      );
+      this.#briefWait = new BriefWait(poller, {
+        longest: options.briefWait,
+        sleep: signal === null ? null : sleepBesideDriver(signal.fd, poller),
+      });
       this.#parking = chooseParking(poller, options.parking);
     } catch (error) {
       signal?.close();
