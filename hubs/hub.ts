@@ -405,6 +405,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /** See {@linkcode Scheduler}. @internal */
+  changed(): void {
+    this.#loop.changed();
+  }
+
+  /** See {@linkcode Scheduler}. @internal */
   launch(): void {
     this.#loop.launch();
   }

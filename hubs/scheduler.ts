@@ -25,6 +25,8 @@ export interface Scheduler {
   enqueue(entry: Entry): void;
   /** The same for a wait that is over: cheap, and not so exact. */
   enqueueWake(entry: Entry): void;
+  /** What a park depends on has changed: one under way must be thought over. */
+  changed(): void;
   /** Somebody switches to the hub: MAINLOOP starts now. */
   launch(): void;
   /** `who` was resumed: MAINLOOP lets it run before its next step. */

@@ -33,8 +33,7 @@ export function keepAlive(fd: number, on: boolean): void {
   if (on) background.delete(fd);
   else background.add(fd);
   thread.background = background.size > 0 ? background : null;
-  // If it is parked, it must think again.
-  thread.hub?.enqueue({ fire() {}, discard: () => true });
+  thread.hub?.changed();
 }
 
 /** Wake all who wait for it, and close it. */

@@ -6,7 +6,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { testWith } from "../helpers/need.ts";
 import { projectUrl } from "../helpers/spawn.ts";
-import { canTrace, countInjected, traceModule } from "../helpers/strace.ts";
+import {
+  canTrace,
+  countInjected,
+  faults,
+  traceModule,
+} from "../helpers/strace.ts";
 import { temporaryPath } from "./rig.ts";
 
 const IMPORTS = `
@@ -53,10 +58,7 @@ testWith(
       using client = await connect({ port: listener.addr.port });
       using server = await listener.accept();
       console.log(server.remoteAddr.port === client.localAddr.port);`,
-      [
-        ...["-e", "trace=accept4"],
-        ...["-e", "inject=accept4:error=ECONNABORTED:when=1"],
-      ],
+      faults("accept4:error=ECONNABORTED:when=1"),
       ["--allow-all"],
     );
     assertEquals([result.stdout, result.stderr], ["true\n", ""]);
@@ -77,10 +79,7 @@ testWith(
         await server.read(new Uint8Array(1)).catch((e) => console.log(e.code));
         await client.closeWrite();
       }`,
-      [
-        ...["-e", "trace=recvfrom"],
-        ...["-e", "inject=recvfrom:error=EPIPE:when=1"],
-      ],
+      faults("recvfrom:error=EPIPE:when=1"),
       ["--allow-all"],
     );
     // The kernel tells once, and shows an end after it.
@@ -105,7 +104,7 @@ testWith(
       console.log(server.dead);
       await kill(server);
       await server.wait().catch(() => {});`,
-      ["-e", "trace=accept4", "-e", "inject=accept4:error=EMFILE:when=2+"],
+      faults("accept4:error=EMFILE:when=2+"),
       ["--allow-all"],
     );
     assertEquals([result.stdout, result.stderr], ["false\n", ""]);
