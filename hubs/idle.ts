@@ -78,6 +78,9 @@ export class Idle {
   #parked = false;
   /** Deno's loop had a turn since something was last done. */
   #settled = false;
+  /** How long the park under way may last, ms, and could at most; -1: none is. */
+  #timeout = -1;
+  #cap = 0;
   /** The last park ended because its time was over. */
   #exhausted = false;
   #auditAfter = 0;
@@ -182,16 +185,43 @@ export class Idle {
    * Nothing was done in the last pass: wait, at most `left()` ms, until there
    * may be something. Where a park is dear, first a turn of Deno's loop and one
    * more sweep, since greenthreads may be several microtasks deep; then park.
+   *
+   * @returns What to wait for, and to call {@linkcode Idle.rested} after: each
+   * async function in between would keep whoever is woken waiting. Null if there
+   * is something to do already.
    */
-  async rest(left: () => number): Promise<void> {
+  rest(left: () => number): Promise<void> | null {
     if (!this.#settled) {
       this.#settled = true;
-      if (this.#parking.light !== true) return await this.turn();
+      if (this.#parking.light !== true) return this.turn();
     }
     this.#table.settle();
-    if (this.#audit()) return;
+    if (this.#audit()) return null;
     const limit = left();
-    if (limit > 0) await this.#park(limit);
+    return limit > 0 ? this.#park(limit) : null;
+  }
+
+  /** The wait is over; it has failed if `broken`. */
+  rested(broken: boolean): void {
+    const timeout = this.#timeout;
+    if (timeout < 0) return;
+    this.#timeout = -1;
+    if (broken) {
+      void this.#parking.close();
+      this.#parking = new TimedParking();
+    }
+    this.#exhausted = this.#parked && timeout === this.#cap;
+    if (this.#exhausted) {
+      const longest = Math.max(LAST_AUDIT, this.#auditCost * IDLE_SHARE);
+      this.#auditDelay = Math.min(timeout * AUDIT_GROWTH, longest);
+    }
+    this.#parked = false;
+    this.#fairness.restart();
+    if (this.#parking.broken === true) {
+      // It cannot be relied on: the next way, for good.
+      void this.#parking.close();
+      this.#parking = fallbackParking(this.#poller, this.#parking.name);
+    }
   }
 
   /** End a park under way. */
@@ -215,9 +245,11 @@ export class Idle {
     return underWay;
   }
 
-  async #park(limit: number): Promise<void> {
+  #park(limit: number): Promise<void> {
     const cap = this.#table.size > 0 ? this.#auditDelay : MAX_PARK;
     const timeout = Math.min(limit, cap, MAX_PARK);
+    this.#cap = cap;
+    this.#timeout = timeout;
     this.#parked = true;
     this.parks++;
     this.#signal?.rest();
@@ -230,23 +262,10 @@ export class Idle {
       if (background !== null && limit === Infinity) {
         if (this.#table.holdsOnly(background)) this.#parking.rest?.();
       }
-      await parking;
-    } catch {
+      return parking;
+    } catch (error) {
       // A park that throws instead of waiting is none.
-      void this.#parking.close();
-      this.#parking = new TimedParking();
-    }
-    this.#exhausted = this.#parked && timeout === cap;
-    if (this.#exhausted) {
-      const longest = Math.max(LAST_AUDIT, this.#auditCost * IDLE_SHARE);
-      this.#auditDelay = Math.min(cap * AUDIT_GROWTH, longest);
-    }
-    this.#parked = false;
-    this.#fairness.restart();
-    if (this.#parking.broken === true) {
-      // It cannot be relied on: the next way, for good.
-      void this.#parking.close();
-      this.#parking = fallbackParking(this.#poller, this.#parking.name);
+      return Promise.reject(error);
     }
   }
 

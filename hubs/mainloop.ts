@@ -373,7 +373,16 @@ export class Mainloop implements TimerHome {
         if (this.#busy) {
           this.#idle.busy();
           await TURN;
-        } else await this.#idle.rest(this.#untilNextTimer);
+        } else {
+          const resting = this.#idle.rest(this.#untilNextTimer);
+          let broken = false;
+          try {
+            await (resting ?? TURN);
+          } catch {
+            broken = true;
+          }
+          this.#idle.rested(broken);
+        }
       }
     } catch (error) {
       this.#fail(error);
