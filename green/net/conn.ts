@@ -58,6 +58,20 @@ function resolvedTo(length: number): Promise<number> {
   return lastSent;
 }
 
+/** The last write that went by the hub and has not come back, if there is one. */
+const inTurn = new Map<StreamConn, Promise<number>>();
+
+/** Those that are called meanwhile must not come back before it. */
+function goByTheHub(conn: StreamConn, sent: number): Promise<number> {
+  const promise = yielded(sent);
+  const over = (): void => {
+    if (inTurn.get(conn) === promise) inTurn.delete(conn);
+  };
+  inTurn.set(conn, promise);
+  promise.then(over, over);
+  return promise;
+}
+
 /** A read that waits. */
 class ReadWait extends OwnedWait {
   readonly #conn: StreamConn;
@@ -279,7 +293,9 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
         const { length } = p;
         sent = transmit(fd, p);
         if (sent === length) {
-          return impatient() ? yielded(sent) : resolvedTo(sent);
+          return impatient() || inTurn.size > 0 && inTurn.has(this)
+            ? goByTheHub(this, sent)
+            : resolvedTo(sent);
         }
         if (sent < 0) {
           if (sent !== AGAIN) throw StreamConn.#writeError(this, -sent);
@@ -328,6 +344,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       // Somebody closed the descriptor behind our back.
     }
     this.#fd = -1;
+    inTurn.delete(this);
     giveBack(fd);
   }
 

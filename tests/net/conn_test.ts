@@ -89,6 +89,21 @@ for (const [transport, pair] of TRANSPORTS) {
     assertQuiet();
   });
 
+  test(`write() comes back in order, waiting or not, over ${transport}`, async () => {
+    const [a, b] = await pair();
+    const order: number[] = [];
+    // Now and then one goes by the hub, though it need not wait.
+    const writes = Array.from(
+      { length: 100 },
+      (_, i) => a.write(bytes("x")).then(() => order.push(i)),
+    );
+    await Promise.all(writes);
+    assertEquals(order, writes.map((_, i) => i));
+    a.close();
+    b.close();
+    assertQuiet();
+  });
+
   test(`write() keeps concurrent writes in order over ${transport}`, async () => {
     const [a, b] = await pair();
     const sizes = [700_000, 3, 900_000, 0, 5000, 1_200_000];
