@@ -245,8 +245,8 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     }
     noteThrown(error);
     const gt = this as GreenThread;
-    // Each throw takes its wait from those pending. A wait that was begun and is to be
-    // awaited later fails with the rest: that is nobody's unhandled rejection.
+    // Each throw takes its wait from those pending. One that was begun and is to
+    // be awaited later fails with the rest: nobody's unhandled rejection.
     for (
       let wait = GreenThread.#oldest(gt);
       wait !== null;

@@ -25,7 +25,7 @@ import {
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
 import { READ } from "../../hubs/poller.ts";
-import { impatient, OwnedWait, yielded } from "../../hubs/wait.ts";
+import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import {
   checkBytes,
   checkedTimeout,
@@ -34,6 +34,7 @@ import {
   keepAlive,
   latestLike,
 } from "./descriptor.ts";
+import { byTheHub, forgetTurns } from "./in_turn.ts";
 import { makeReadable, makeWritable } from "./streams.ts";
 import { WriteQueue } from "./write_queue.ts";
 
@@ -56,20 +57,6 @@ function resolvedTo(length: number): Promise<number> {
     lastSent = Promise.resolve(length);
   }
   return lastSent;
-}
-
-/** The last write that went by the hub and has not come back, if there is one. */
-const inTurn = new Map<StreamConn, Promise<number>>();
-
-/** Those that are called meanwhile must not come back before it. */
-function goByTheHub(conn: StreamConn, sent: number): Promise<number> {
-  const promise = yielded(sent);
-  const over = (): void => {
-    if (inTurn.get(conn) === promise) inTurn.delete(conn);
-  };
-  inTurn.set(conn, promise);
-  promise.then(over, over);
-  return promise;
 }
 
 /** A read that waits. */
@@ -293,9 +280,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
         const { length } = p;
         sent = transmit(fd, p);
         if (sent === length) {
-          return impatient() || inTurn.size > 0 && inTurn.has(this)
-            ? goByTheHub(this, sent)
-            : resolvedTo(sent);
+          return byTheHub(this, sent) ?? resolvedTo(sent);
         }
         if (sent < 0) {
           if (sent !== AGAIN) throw StreamConn.#writeError(this, -sent);
@@ -344,7 +329,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       // Somebody closed the descriptor behind our back.
     }
     this.#fd = -1;
-    inTurn.delete(this);
+    forgetTurns(this);
     giveBack(fd);
   }
 

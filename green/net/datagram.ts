@@ -25,7 +25,7 @@ import { AF_UNIX } from "../../ffi/socket_constants.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ, WRITE } from "../../hubs/poller.ts";
 import { outer, outerSteps, refused } from "../../hubs/thrown.ts";
-import { impatient, Limit, OwnedWait, yielded } from "../../hubs/wait.ts";
+import { impatient, Limit, OwnedWait } from "../../hubs/wait.ts";
 import {
   checkBytes,
   checkedTimeout,
@@ -33,6 +33,7 @@ import {
   giveBack,
   latestLike,
 } from "./descriptor.ts";
+import { byTheHub, forgetTurns } from "./in_turn.ts";
 import {
   joinV4,
   joinV6,
@@ -200,7 +201,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
       }
       const n = this.#give(p, to);
       if (n === undefined) return this.#later(p, addr, to);
-      return impatient() ? yielded(n) : Promise.resolve(n);
+      return byTheHub(this, n) ?? Promise.resolve(n);
     } catch (error) {
       return refused(error);
     }
@@ -279,6 +280,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     const fd = this.#fd;
     if (fd < 0) return;
     this.#fd = -1;
+    forgetTurns(this);
     giveBack(fd);
     for (const limit of this.#limits) limit.end(closedError("send"));
   }

@@ -86,6 +86,18 @@ test("send() resolves a host name, in order with what follows", async () => {
   assertEquals(text((await b.receive())[0]), "2");
 });
 
+test("send() comes back in order, waiting or not", async () => {
+  using a = listenDatagram(LOCAL);
+  const order: number[] = [];
+  // Now and then one goes by the hub, though it need not wait.
+  const sends = Array.from(
+    { length: 100 },
+    (_, i) => a.send(bytes("x"), a.addr).then(() => order.push(i)),
+  );
+  await Promise.all(sends);
+  assertEquals(order, sends.map((_, i) => i));
+});
+
 test("send() rejects what is too large with EMSGSIZE", async () => {
   using a = listenDatagram(LOCAL);
   const error = await assertRejects(
