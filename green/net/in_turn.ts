@@ -8,6 +8,7 @@
  * @module
  */
 
+import { getCurrent } from "../../hubs/greenthread.ts";
 import { impatient, yielded } from "../../hubs/wait.ts";
 
 /** The latest of a socket's that has not come back. */
@@ -20,7 +21,11 @@ const latest = new Map<object, Promise<unknown>>();
  * @param value What it resolves to.
  */
 export function byTheHub<T>(owner: object, value: T): Promise<T> | null {
-  if (!impatient() && (latest.size === 0 || !latest.has(owner))) return null;
+  if (!impatient()) {
+    if (latest.size === 0 || !latest.has(owner)) return null;
+    // It may not wait, and what it asked for is done.
+    if (getCurrent().isMainloop) return null;
+  }
   const promise = yielded(value);
   const over = (): void => {
     if (latest.get(owner) === promise) latest.delete(owner);

@@ -104,6 +104,21 @@ for (const [transport, pair] of TRANSPORTS) {
     assertQuiet();
   });
 
+  test(`write() from MAINLOOP comes back while others are on their way over ${transport}`, async () => {
+    const [a, b] = await pair();
+    const written = Promise.withResolvers<number>();
+    // Earlier in the run queue than any of them.
+    getHub().scheduleCallGlobal(0, () => {
+      a.write(bytes("main")).then(written.resolve, written.reject);
+    });
+    const writes = Array.from({ length: 100 }, () => a.write(bytes("x")));
+    assertEquals(await written.promise, 4);
+    await Promise.all(writes);
+    a.close();
+    b.close();
+    assertQuiet();
+  });
+
   test(`write() keeps concurrent writes in order over ${transport}`, async () => {
     const [a, b] = await pair();
     const sizes = [700_000, 3, 900_000, 0, 5000, 1_200_000];
