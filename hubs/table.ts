@@ -217,9 +217,11 @@ export class ListenerTable {
 
   /** Nobody waits for anything but these descriptors. */
   holdsOnly(fds: ReadonlySet<number>): boolean {
-    return this.#table.values().every(({ fd, wanted }) =>
-      wanted === 0 || fds.has(fd)
-    );
+    let only = true;
+    this.#table.forEach(({ fd, wanted }) => {
+      if (wanted !== 0 && !fds.has(fd)) only = false;
+    });
+    return only;
   }
 
   /** All listeners of one kind, queued ones included, by descriptor. */
