@@ -45,7 +45,7 @@ export abstract class FdListener {
   // There is one for each connection: no more words than it needs.
   #state = 0;
 
-  /** Made by `hub.add`. */
+  /** `hub.add` makes them; green sockets have their own. */
   constructor(evtype: Interest, fd: number) {
     this.evtype = evtype;
     this.fd = fd;

@@ -381,7 +381,8 @@ export class Mainloop implements TimerHome {
           } catch {
             broken = true;
           }
-          this.#idle.rested(broken);
+          // One that was closed meanwhile has given everything back.
+          if (!this.#closed) this.#idle.rested(broken);
         }
       }
     } catch (error) {
