@@ -2,7 +2,7 @@
  * What an idle connection holds: an echo server on green sockets, and one on
  * Deno's, 9,000 connections that have said one thing and say no more.
  *
- *     deno run -A --v8-flags=--expose-gc bench/idle_connections.ts
+ *     deno run -A bench/idle_connections.ts
  *
  * From 1,000 connections to 9,000, in KiB for each: live memory (V8's heap and
  * what hangs on it, after a collection; not what Deno's own sockets hold outside
