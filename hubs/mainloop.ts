@@ -22,11 +22,12 @@
  * 4. A descriptor nobody listens to is forgotten.
  * 5. Stopping: leave. Nothing pending that could ever wake it: leave; the
  *    next switch, timer, listener or spawn starts it again.
- * 6. Something was done: go round again. On a budget in time, yield to Deno's
- *    loop; in the midst of a pass, too, if the pass is long.
- * 7. Nothing was done: park until the next deadline. Where a park is dear, one
- *    turn of Deno's loop and one more sweep come before it, since greenthreads
- *    may be several microtasks deep.
+ * 6. Something was done, or has come to be done: go round again. On a budget in
+ *    time, yield to Deno's loop; in the midst of a pass, too, if the pass is
+ *    long.
+ * 7. Nothing of the kind: park until the next deadline. Where a park is dear,
+ *    one turn of Deno's loop and one more sweep come before it, since
+ *    greenthreads may be several microtasks deep.
  *
  * Between any two things it does, MAINLOOP lets all who were resumed run until
  * they wait again: the order of a program does not depend on how many awaits
@@ -341,9 +342,17 @@ export class Mainloop implements TimerHome {
     return this.#idle.close();
   }
 
+  /**
+   * The next pass has something to do. While MAINLOOP waits in the midst of a
+   * pass that has done nothing, others may bring it: ordinary code, and whoever
+   * that resumes.
+   */
+  get #more(): boolean {
+    return this.#queue.length > 0 || this.#obsolete.length > 0;
+  }
+
   #alive(): boolean {
-    return this.#heap.size > 0 || this.#queue.length > 0 ||
-      this.#table.size > 0 || this.#obsolete.length > 0;
+    return this.#more || this.#heap.size > 0 || this.#table.size > 0;
   }
 
   async #run(): Promise<void> {
@@ -370,7 +379,7 @@ export class Mainloop implements TimerHome {
           if (!this.#step()) break;
         }
         if (this.#stopping || this.#closed || !this.#alive()) break;
-        if (this.#busy) {
+        if (this.#busy || this.#more) {
           this.#idle.busy();
           await TURN;
         } else {
@@ -500,7 +509,7 @@ export class Mainloop implements TimerHome {
 
   #sweep(): true {
     this.#look();
-    const nothing = !this.#busy && this.#ready.length === 0 &&
+    const nothing = !this.#busy && !this.#more && this.#ready.length === 0 &&
       this.#toldAt === this.#told.length;
     if (nothing && this.#idle.linger(this.#untilNextTimer)) this.#look();
     return true;

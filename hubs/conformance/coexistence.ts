@@ -211,4 +211,22 @@ export const coexistenceCases: readonly Case[] = [
     channel.port1.close();
     channel.port2.close();
   }],
+
+  [
+    "who is woken from ordinary code is woken, however late that comes",
+    async () => {
+      // Microtasks after MAINLOOP has let main go on: it may be anywhere
+      // between the end of a pass and a park, and with nothing else to wait
+      // for it would sleep for good.
+      for (let late = 0; late < 80; late++) {
+        const sleeper = spawn(() => sleep(Infinity));
+        const waiter = spawn(() => sleeper.wait().catch(() => late));
+        await sleep();
+        const woken = waiter.wait();
+        for (let tick = 0; tick < late; tick++) await null;
+        sleeper.throw(new Error("woken"));
+        assert.equal(await within(5000, woken), late);
+      }
+    },
+  ],
 ];
