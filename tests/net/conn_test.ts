@@ -628,36 +628,6 @@ test("noDelay: false leaves Nagle's algorithm on, at both ends", async () => {
   }
 });
 
-test("a connection that always has data lets others run", async () => {
-  const [a, b] = await unixPair();
-  let reading = true;
-  let ticks = 0;
-  const feeder = spawn(async () => {
-    const p = new Uint8Array(60_000);
-    while (reading) await a.write(p);
-  });
-  const ticker = spawn(async () => {
-    while (reading) {
-      ticks++;
-      await sleep();
-    }
-  });
-  const p = new Uint8Array(100);
-  let beat = 0;
-  const interval = setInterval(() => beat++, 1);
-  for (const start = performance.now(); performance.now() - start < 50;) {
-    await b.read(p);
-  }
-  reading = false;
-  clearInterval(interval);
-  b.close();
-  await settled(feeder.wait());
-  await ticker.wait();
-  assert(ticks > 10, `the other greenthread ran ${ticks} times`);
-  assert(beat > 3, `Deno's timer fired ${beat} times`);
-  a.close();
-});
-
 test("an unnamed Unix peer has the path null, as Deno's", async () => {
   const path = temporaryPath();
   using listener = listen({ transport: "unix", path });
