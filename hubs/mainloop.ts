@@ -38,23 +38,18 @@
  * @module
  */
 
-import { DueOrder } from "./due_order.ts";
 import { HubError } from "./errors.ts";
 import { type AnyFunction, GreenThread, runAs } from "./greenthread.ts";
 import { Idle, type IdleOptions } from "./idle.ts";
 import type { FdListener } from "./listeners.ts";
 import { type Poller, READ, WRITE } from "./poller.ts";
 import { reportError } from "./report.ts";
+import { RunQueue } from "./run_queue.ts";
 import type { Entry } from "./scheduler.ts";
 import type { Suspension } from "./suspension.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
 import { thread } from "./thread.ts";
-import {
-  Timer,
-  type TimerExtras,
-  TimerHeap,
-  type TimerHome,
-} from "./timers.ts";
+import { Timer, type TimerExtras } from "./timers.ts";
 
 /** Microtasks a resumed greenthread is given before it costs a turn. */
 const MAX_HOPS = 50;
@@ -66,9 +61,6 @@ const MAX_HOPS = 50;
  */
 const BATCH = 32;
 
-/** A clock that says NaN is looked at again after so many ms. */
-const NO_TIME = 100;
-
 const NOTHING: readonly Entry[] = [];
 const NOBODY: readonly FdListener[] = [];
 
@@ -77,7 +69,7 @@ const TURN: Promise<void> = Promise.resolve();
 let waves = 0;
 
 /** See the module. */
-export class Mainloop implements TimerHome {
+export class Mainloop {
   /** Who is current in callbacks. */
   readonly greenlet: GreenThread = GreenThread.forMainloop();
   /** Counters for `statistics()`. */
@@ -88,9 +80,8 @@ export class Mainloop implements TimerHome {
 
   readonly #name: string;
   readonly #table: ListenerTable;
-  readonly #heap = new TimerHeap();
+  readonly #runQueue: RunQueue;
   readonly #idle: Idle;
-  #clock: () => number;
 
   #running = false;
   #stopping = false;
@@ -98,10 +89,6 @@ export class Mainloop implements TimerHome {
   #launchSoon: ReturnType<typeof setImmediate> | null = null;
   #ended: PromiseWithResolvers<void> | null = null;
 
-  /** The run queue: what the next pass does, in order. */
-  #queue: Entry[] = [];
-  readonly #order = new DueOrder();
-  #zeroTimers = 0;
   /** Listeners that will be told why they wait in vain, oldest first. */
   #obsolete: LostWaiter[] = [];
   /** Waits whose time is over, to be ended after the sweep. */
@@ -140,7 +127,7 @@ export class Mainloop implements TimerHome {
   ) {
     this.#name = name;
     this.#table = table;
-    this.#clock = clock;
+    this.#runQueue = new RunQueue(clock, () => this.lessToDo());
     this.#idle = new Idle(
       poller,
       table,
@@ -171,35 +158,23 @@ export class Mainloop implements TimerHome {
 
   /** The clock its timers go by. */
   get clock(): () => number {
-    return this.#clock;
+    return this.#runQueue.clock;
   }
 
   set clock(clock: () => number) {
-    this.#clock = clock;
+    this.#runQueue.clock = clock;
     this.#idle.wake();
   }
 
   /** Put an entry at the end of the run queue, behind the timers due now. */
   enqueue(entry: Entry): void {
-    const heap = this.#heap;
-    if (heap.size > 0) {
-      const now = this.#clock();
-      const place = this.#queue.length;
-      if (place === 0 || heap.next <= now) this.#order.note(place, now);
-    }
-    this.#queue.push(entry);
+    this.#runQueue.push(entry);
     this.changed();
   }
 
-  /**
-   * Put a wake-up at the end of the run queue. To be cheap, it looks at the
-   * clock only if it is the first there.
-   */
+  /** The same for a wake-up: cheap, and not so exact. */
   enqueueWake(entry: Entry): void {
-    if (this.#queue.length === 0 && this.#heap.size > 0) {
-      this.#order.note(0, this.#clock());
-    }
-    this.#queue.push(entry);
+    this.#runQueue.pushWake(entry);
     this.changed();
   }
 
@@ -252,48 +227,22 @@ export class Mainloop implements TimerHome {
     extras: TimerExtras | null,
   ): Timer {
     if (this.#closed) throw closedHub(this.#name);
-    const timer = new Timer(this, fn, args, extras);
-    if (ms === 0) {
-      this.#zeroTimers++;
-      this.enqueue(timer);
-      return timer;
-    }
-    const now = this.#clock();
-    const heap = this.#heap;
-    if (heap.size === 0 && this.#queue.length > 0) {
-      this.#order.clear();
-      this.#order.note(0, now);
-    }
-    let deadline = now + ms;
-    if (Number.isNaN(deadline)) deadline = Infinity;
-    const earliest = deadline < heap.next;
-    heap.add(timer, deadline);
-    if (earliest || !this.#running) this.changed();
+    const runQueue = this.#runQueue;
+    const { next } = runQueue;
+    const timer = runQueue.schedule(ms, fn, args, extras);
+    const sooner = ms === 0 || runQueue.next < next;
+    if (sooner || !this.#running) this.changed();
     return timer;
-  }
-
-  /** See {@linkcode TimerHome}. */
-  deadlineAt(index: number): number {
-    return this.#heap.deadlineAt(index);
-  }
-
-  /** See {@linkcode TimerHome}. */
-  removeTimer(timer: Timer): void {
-    if (timer.index >= 0) this.#heap.remove(timer);
-    else this.#zeroTimers--;
-    this.lessToDo();
   }
 
   /** How many timers will still fire. */
   get timersCount(): number {
-    return this.#heap.size + this.#zeroTimers;
+    return this.#runQueue.timersCount;
   }
 
   /** Those timers, soonest first. */
   timers(): Timer[] {
-    const soon = [...this.#batch.slice(this.#batchAt), ...this.#queue]
-      .filter((entry) => entry instanceof Timer && !entry.called);
-    return [...soon as Timer[], ...this.#heap.list()];
+    return this.#runQueue.timers(this.#batch.slice(this.#batchAt));
   }
 
   /** There is something new: parked or ended, it must see it. */
@@ -336,9 +285,10 @@ export class Mainloop implements TimerHome {
     this.#closed = true;
     this.#obsolete = [];
     this.#expired = [];
-    const rest = this.#takeRest();
-    for (const timer of this.#heap.list()) timer.discard();
-    for (const entry of rest) if (!entry.discard()) heir(entry);
+    this.#putBack();
+    for (const entry of this.#runQueue.clear()) {
+      if (!entry.discard()) heir(entry);
+    }
     return this.#idle.close();
   }
 
@@ -348,11 +298,12 @@ export class Mainloop implements TimerHome {
    * that resumes.
    */
   get #more(): boolean {
-    return this.#queue.length > 0 || this.#obsolete.length > 0;
+    return this.#runQueue.length > 0 || this.#obsolete.length > 0;
   }
 
   #alive(): boolean {
-    return this.#more || this.#heap.size > 0 || this.#table.size > 0;
+    return !this.#runQueue.empty || this.#obsolete.length > 0 ||
+      this.#table.size > 0;
   }
 
   async #run(): Promise<void> {
@@ -383,7 +334,7 @@ export class Mainloop implements TimerHome {
           this.#idle.busy();
           await TURN;
         } else {
-          const resting = this.#idle.rest(this.#untilNextTimer);
+          const resting = this.#idle.rest(this.#runQueue.untilNext);
           let broken = false;
           try {
             await (resting ?? TURN);
@@ -414,12 +365,6 @@ export class Mainloop implements TimerHome {
     this.#wave = ++waves;
   }
 
-  readonly #untilNextTimer = (): number => {
-    if (this.#heap.size === 0) return Infinity;
-    const left = this.#heap.next - this.#clock();
-    return Number.isNaN(left) ? NO_TIME : left;
-  };
-
   #beginPass(): void {
     this.passes++;
     this.#busy = false;
@@ -434,22 +379,8 @@ export class Mainloop implements TimerHome {
       this.#toldAt = 0;
       this.#obsolete = [];
     }
-    if (this.#queue.length > 0) {
-      this.#batch = this.#queue;
-      this.#queue = [];
-    } else this.#batch = NOTHING;
+    this.#batch = this.#runQueue.take();
     this.#batchAt = 0;
-    if (this.#heap.size > 0) this.#addDue();
-    this.#order.clear();
-  }
-
-  /** Put the timers that are due among the run queue, by time. */
-  #addDue(): void {
-    const now = this.#clock();
-    if (!(this.#heap.next <= now)) return;
-    const merged = this.#order.merge(this.#batch, this.#heap, now);
-    this.#zeroTimers += merged.length - this.#batch.length;
-    this.#batch = merged;
   }
 
   /** Do one thing of the pass; false when there is none left. */
@@ -495,7 +426,7 @@ export class Mainloop implements TimerHome {
   #fire(entry: Entry): void {
     if (entry instanceof Timer) {
       if (entry.called) return;
-      this.#zeroTimers--;
+      this.#runQueue.called();
       this.timersFired++;
     }
     this.#busy = true;
@@ -511,7 +442,7 @@ export class Mainloop implements TimerHome {
     this.#look();
     const nothing = !this.#busy && !this.#more && this.#ready.length === 0 &&
       this.#toldAt === this.#told.length;
-    if (nothing && this.#idle.linger(this.#untilNextTimer)) this.#look();
+    if (nothing && this.#idle.linger(this.#runQueue.untilNext)) this.#look();
     return true;
   }
 
@@ -596,7 +527,7 @@ export class Mainloop implements TimerHome {
 
   #leave(): void {
     const stopped = this.#stopping;
-    this.#queue = this.#takeRest();
+    this.#putBack();
     this.#idle.leave();
     this.#running = false;
     this.#stopping = false;
@@ -604,37 +535,29 @@ export class Mainloop implements TimerHome {
       if (stopped) this.#discard();
       this.#table.settle();
       // A late addition, or one made by what was discarded.
-      if (this.#alive() && !stopped || this.#queue.length > 0) this.changed();
+      if (this.#alive() && !stopped || this.#runQueue.length > 0) {
+        this.changed();
+      }
     }
     this.#ended?.resolve();
     this.#ended = null;
   }
 
-  /** What the pass under way and the run queue have left. */
-  #takeRest(): Entry[] {
-    const rest = [
-      ...this.#granted.filter((granted) => granted !== null),
-      ...this.#batch.slice(this.#batchAt),
-      ...this.#queue,
-    ];
-    if (rest.length > this.#queue.length) this.#order.clear();
+  /** What the pass under way has left goes back into the run queue. */
+  #putBack(): void {
+    const granted = this.#granted.filter((one) => one !== null);
+    this.#runQueue.putBack([...granted, ...this.#batch.slice(this.#batchAt)]);
     this.#granted.fill(null);
     this.#batch = NOTHING;
     this.#batchAt = 0;
     this.#ready = NOBODY;
     this.#readyAt = 0;
-    this.#queue = [];
-    return rest;
   }
 
   /** Forget all timers, and what the run queue holds of them and of starts. */
   #discard(): void {
-    for (const timer of this.#heap.list()) timer.discard();
-    const queue = this.#queue;
-    this.#queue = [];
-    const kept = queue.filter((entry) => !entry.discard());
-    this.#queue = [...kept, ...this.#queue];
-    this.#order.clear();
+    const kept = this.#runQueue.clear().filter((entry) => !entry.discard());
+    this.#runQueue.putBack(kept);
   }
 }
 
