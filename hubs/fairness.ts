@@ -28,6 +28,13 @@ const SHARE = 2.1;
 const LONGEST_SLICE = 0.5;
 /** ... and what it worked beyond that for want of I/O counts, up to this, ms. */
 const MOST_CREDIT = 0.5;
+/**
+ * A look is a system call. Where there has been no I/O for a while, MAINLOOP
+ * works for this part of that time before the next one, ...
+ */
+const QUIET_SHARE = 1 / 8;
+/** ... but no longer than this, ms. */
+const QUIET_SLICE = 0.25;
 /** The same where that cannot be seen: a yield costs 8 % of it. */
 const BLIND_SLICE = 0.15;
 /** Deno's timers get a turn at least this often, ms. */
@@ -52,6 +59,8 @@ export class Fairness {
   #looked = 0;
   #io = false;
   #activeUntil = 0;
+  /** When Deno last had I/O, or may have had some unseen. */
+  #lastIo = 0;
   /** How long MAINLOOP may work before it looks for I/O, ms. */
   #slice = SLICE;
   /** What it still has to work for its share, ms; a credit if negative. */
@@ -86,7 +95,7 @@ export class Fairness {
     const now = performance.now();
     if (this.#fresh) this.#begin(now);
     // Long steps are looked at one by one, lest many of them add up.
-    this.#steps = now - this.#looked > SLICE
+    this.#steps = now - this.#looked > this.#slice
       ? 1
       : Math.min(MOST_STEPS, 2 * this.#steps);
     this.#left = this.#steps;
@@ -99,8 +108,10 @@ export class Fairness {
     if (worked >= this.#slice) {
       this.#due = Math.max(-MOST_CREDIT, this.#due - worked);
       this.#sliceStart = now;
-      this.#slice = SLICE;
       this.#io = this.#ioPending();
+      if (this.#io) this.#lastIo = now;
+      const quiet = (now - this.#lastIo) * QUIET_SHARE;
+      this.#slice = Math.min(QUIET_SLICE, Math.max(SLICE, quiet));
       if (this.#io || now < this.#activeUntil) return true;
     }
     return now - this.#turnStart >= TURN;
@@ -127,6 +138,10 @@ export class Fairness {
 
   #begin(now: number): void {
     this.#fresh = false;
-    this.#sliceStart = this.#turnStart = this.#looked = now;
+    this.#sliceStart =
+      this.#turnStart =
+      this.#looked =
+      this.#lastIo =
+        now;
   }
 }

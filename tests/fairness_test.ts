@@ -4,6 +4,7 @@
 
 import { assert } from "@std/assert";
 import { libc } from "../ffi/libc.ts";
+import { Fairness } from "../hubs/fairness.ts";
 import { BaseHub, type Poller, READ, type Report } from "../hubs/mod.ts";
 import { getHub, sleep, spawn, trampoline, useHub } from "../mod.ts";
 
@@ -80,4 +81,29 @@ Deno.test("a brief wait that always pays is counted in the budget", async () => 
   // Some 270 ms, of which a turn a millisecond is Deno's.
   assert(yields >= 100, `${yields} yields`);
   assert(ticks >= 30, `${ticks} ticks`);
+});
+
+/** Have `fairness` count steps for so many ms; true if it wanted to yield. */
+function work(fairness: Fairness, ms: number): boolean {
+  const end = performance.now() + ms;
+  while (performance.now() < end) {
+    if (fairness.step(1)) return true;
+  }
+  return false;
+}
+
+Deno.test("Fairness looks for I/O the less often the longer there is none", () => {
+  let looks = 0;
+  let pending = false;
+  const fairness = new Fairness(null, () => {
+    looks++;
+    return pending;
+  });
+  fairness.restart();
+  // Deno's timers have had their turn whenever they wanted one.
+  for (let i = 0; i < 25; i++) if (work(fairness, 2)) fairness.turned();
+  // One each 0.055 ms would be more than 400.
+  assert(looks > 5 && looks < 200, `${looks} looks in 25 ms`);
+  pending = true;
+  assert(work(fairness, 1000), "never yields to I/O");
 });
