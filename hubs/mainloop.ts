@@ -111,8 +111,10 @@ export class Mainloop {
   readonly #granted: (Suspension | null)[] = new Array(BATCH).fill(null);
   #swept = false;
   #busy = false;
-  /** How many the last step has resumed or called. */
+  /** How many the last step has resumed or called, ... */
   #fired = 1;
+  /** ... and how many the whole pass so far. */
+  #served = 0;
 
   /**
    * @throws {RangeError} If an option has a wrong value.
@@ -369,6 +371,8 @@ export class Mainloop {
     this.passes++;
     this.#busy = false;
     this.#swept = false;
+    thread.crowded = this.#served > 1;
+    this.#served = 0;
     // Nothing that is over is held on to while parked.
     this.#ready = NOBODY;
     this.#readyAt = 0;
@@ -424,6 +428,7 @@ export class Mainloop {
   }
 
   #fire(entry: Entry): void {
+    this.#served++;
     if (entry instanceof Timer) {
       if (entry.called) return;
       this.#runQueue.called();
@@ -483,10 +488,12 @@ export class Mainloop {
     this.#readyAt += fired;
     this.events += fired;
     this.#fired = fired;
+    this.#served += fired;
   }
 
   #call(listener: FdListener): void {
     this.events++;
+    this.#served++;
     this.#busy = true;
     try {
       const result = listener.cb(listener.fd);

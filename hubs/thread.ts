@@ -38,6 +38,8 @@ interface Thread {
   hub: Scheduler | null;
   /** Descriptors waits for which keep no process alive; null: there are none. */
   background: Set<number> | null;
+  /** MAINLOOP has resumed or called several in its last pass. */
+  crowded: boolean;
   /** Null costs one look at each step and each spawn. */
   observer: StepObserver | null;
   /** Set by the registry: makes the hub at first use. */
@@ -49,6 +51,7 @@ interface Thread {
 export const thread: Thread = {
   hub: null,
   background: null,
+  crowded: false,
   observer: null,
   makeHub: () => {
     throw new Error("No hub: hubs/registry.ts was not loaded");

@@ -25,6 +25,7 @@ import {
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
 import { READ } from "../../hubs/poller.ts";
+import { thread } from "../../hubs/thread.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import {
   checkBytes,
@@ -46,6 +47,23 @@ const ETIMEDOUT = ERRNO.ETIMEDOUT!;
 /** Where chunks of unknown size are received; copied out at once. */
 const SCRATCH_SIZE = 65_536;
 let scratch: Uint8Array<ArrayBuffer> | null = null;
+
+/**
+ * Whether a read tries before it waits. The one before may have left something,
+ * or its end; then it does. ...
+ */
+const MORE = -1;
+/**
+ * ... If it took all there was, something may have come all the same, where the
+ * peer answers before we get that far; or it would be tried in vain, for the
+ * price of a system call. It is done as long as it pays, and with nobody else
+ * to be served meanwhile: many at a time are served for less.
+ */
+const PAYS = 0;
+/** Has been in vain once: ... */
+const DOUBTFUL = 1;
+/** ... and again, so that so many reads wait first. */
+const WAITS = 64;
 
 let lastSent = Promise.resolve(0);
 let lastLength = 0;
@@ -116,8 +134,8 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   implements Deno.Conn<A> {
   // An idle connection is hardly more than this: few words, no private method.
   #fd: number;
-  /** The last read took all there was, so the next had better wait first. */
-  #drained = false;
+  /** How the next read begins: see {@linkcode MORE}. */
+  #tries = MORE;
   #reader: ReadWait | null = null;
   #writer: WriteQueue | null = null;
   #remote: A | number;
@@ -192,9 +210,9 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       if (fd < 0) throw closedError("read");
       checkBytes(p, "read");
       if (p.length === 0) return Promise.resolve(0);
-      const reader = this.#reader;
-      if (!this.#drained && !(reader?.busy) && !impatient()) {
+      if (StreamConn.#mayTry(this)) {
         const got = this.receiveInto(fd, p);
+        StreamConn.#learn(this, got !== undefined);
         if (got !== undefined) return Promise.resolve(got);
       }
       return StreamConn.#wait(this, p) as Promise<number | null>;
@@ -208,8 +226,9 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     try {
       const fd = this.#fd;
       if (fd < 0) throw closedError("read");
-      if (!this.#drained && !(this.#reader?.busy) && !impatient()) {
+      if (StreamConn.#mayTry(this)) {
         const got = this.receiveChunk(fd);
+        StreamConn.#learn(this, got !== undefined);
         if (got !== undefined) return Promise.resolve(got);
       }
       return StreamConn.#wait(this, null) as Promise<
@@ -218,6 +237,21 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  static #mayTry(conn: StreamConn): boolean {
+    if (conn.#tries > DOUBTFUL) {
+      conn.#tries--;
+      return false;
+    }
+    if (conn.#tries !== MORE && thread.crowded) return false;
+    return !(conn.#reader?.busy) && !impatient();
+  }
+
+  static #learn(conn: StreamConn, found: boolean): void {
+    if (conn.#tries === MORE) return;
+    if (found) conn.#tries = PAYS;
+    else conn.#tries = conn.#tries === PAYS ? DOUBTFUL : WAITS;
   }
 
   static #wait(conn: StreamConn, buffer: Uint8Array | null): Promise<unknown> {
@@ -244,11 +278,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   receiveInto(fd: number, p: Uint8Array): number | null | undefined {
     const n = receive(fd, p);
     if (n > 0) {
-      this.#drained = n < p.length;
+      if (n === p.length) this.#tries = MORE;
+      else if (this.#tries === MORE) this.#tries = PAYS;
       return n;
     }
     if (n === AGAIN) return undefined;
-    this.#drained = false;
+    this.#tries = MORE;
     const reset = this.#rare?.reset ?? 0;
     if (n === 0 && reset === 0) return null;
     throw StreamConn.#readError(this, n === 0 ? reset : -n);
