@@ -24,6 +24,7 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
+import { getCurrent } from "../../hubs/greenthread.ts";
 import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
@@ -261,10 +262,29 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     }
     // A second reader has a listener of its own, for the hub to judge.
     const rare = conn.#rare;
-    const promise = reader.begin(rare === null ? null : rare.readTimeout);
+    let promise;
+    try {
+      promise = reader.begin(rare === null ? null : rare.readTimeout);
+    } catch (error) {
+      return StreamConn.#refused(conn, buffer, error);
+    }
     reader.buffer = buffer;
     conn.#reader = reader;
     return promise;
+  }
+
+  /** MAINLOOP cannot wait, but may have what is there. */
+  static #refused(
+    conn: StreamConn,
+    buffer: Uint8Array | null,
+    error: unknown,
+  ): Promise<unknown> {
+    if (!getCurrent().isMainloop || conn.#reader?.busy) throw error;
+    const got = buffer === null
+      ? conn.receiveChunk(conn.#fd)
+      : conn.receiveInto(conn.#fd, buffer);
+    if (got === undefined) throw error;
+    return Promise.resolve(got);
   }
 
   /** A read was broken off that need not have been alone. @internal */
