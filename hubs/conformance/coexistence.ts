@@ -214,18 +214,30 @@ export const coexistenceCases: readonly Case[] = [
 
   [
     "who is woken from ordinary code is woken, however late that comes",
-    async () => {
+    async ({ hub }) => {
+      const goOn: readonly (() => unknown)[] = [
+        () => {}, // Ends: whoever waits for it is resumed.
+        () => sleep(),
+        () => spawn(() => {}).wait(),
+        () => new Promise<void>((done) => hub.scheduleCallGlobal(0, done)),
+      ];
       // Microtasks after MAINLOOP has let main go on: it may be anywhere
       // between the end of a pass and a park, and with nothing else to wait
       // for it would sleep for good.
-      for (let late = 0; late < 80; late++) {
-        const sleeper = spawn(() => sleep(Infinity));
-        const waiter = spawn(() => sleeper.wait().catch(() => late));
-        await sleep();
-        const woken = waiter.wait();
-        for (let tick = 0; tick < late; tick++) await null;
-        sleeper.throw(new Error("woken"));
-        assert.equal(await within(5000, woken), late);
+      for (let late = 0; late < 60; late++) {
+        for (const next of goOn) {
+          const sleeper = spawn(async () => {
+            await sleep(Infinity).catch(() => {});
+            await next();
+            return late;
+          });
+          const waiter = spawn(() => sleeper.wait());
+          await sleep();
+          const woken = waiter.wait();
+          for (let tick = 0; tick < late; tick++) await null;
+          sleeper.throw(new Error("woken"));
+          assert.equal(await within(5000, woken), late);
+        }
       }
     },
   ],
