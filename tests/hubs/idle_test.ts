@@ -43,9 +43,8 @@ async function assertIdle(way: Way): Promise<void> {
   const [parking, parked, threads, cpu] = JSON.parse(stdout);
   assertEquals([parking, parked], [way, true]);
   assert(threads <= (way === "thread" ? 1 : 0), `${way}: ${threads} more`);
-  // Some audits, by then every two seconds, and a call or two of a park: 5 to
-  // 10 ms. Whatever came back every 20 ms would take hundreds.
-  assert(cpu < 60, `${way}: ${cpu} ms of CPU in 3 s`);
+  // Some audits, by then every two seconds, and a call or two of a park.
+  assert(cpu < 20, `${way}: ${cpu} ms of CPU in 3 s`);
 }
 
 Deno.test("1,000 idle descriptors cost next to no CPU, and one thread at most", async () => {

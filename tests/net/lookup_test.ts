@@ -132,7 +132,7 @@ testWith(
     assertEquals(result, "127.0.0.1");
     assertMatch(traced.lines.join("\n"), /open(at)?\(.*"\/etc\/hosts"/);
     assert(ms >= 1000, `the look-up was not delayed: ${ms} ms`);
-    assert(ticks >= 10, `others ran ${ticks} times`);
+    assert(ticks >= 20, `others ran ${ticks} times`);
   },
 );
 
@@ -148,6 +148,6 @@ testWith(
     );
     const { result, ms } = JSON.parse(traced.stdout);
     assertEquals(result, "Timeout");
-    assert(ms >= 50 && ms < 1000, `${ms} ms`);
+    assert(ms >= 50 && ms < 300, `${ms} ms`);
   },
 );
