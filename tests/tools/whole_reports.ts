@@ -5,17 +5,13 @@
  *     deno run --allow-read --allow-write tests/tools/whole_reports.ts <folder>
  */
 
-/** Remove what is no whole report; returns how many were removed. */
-function removePartial(folder: string): number {
-  let removed = 0;
+/** Remove what is no whole report. */
+function removePartial(folder: string): void {
   for (const { name } of [...Deno.readDirSync(folder)]) {
     if (!name.endsWith(".json")) continue;
     const path = `${folder}/${name}`;
-    if (endsAsObject(path)) continue;
-    Deno.removeSync(path);
-    removed++;
+    if (!endsAsObject(path)) Deno.removeSync(path);
   }
-  return removed;
 }
 
 function endsAsObject(path: string): boolean {
