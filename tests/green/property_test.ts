@@ -21,6 +21,7 @@ import {
   sleep,
   spawn,
 } from "../../mod.ts";
+import { generator } from "../helpers/random.ts";
 import { greenTest, StoppedClock } from "./helpers.ts";
 
 const CI = Deno.env.get("CI") === "true";
@@ -31,17 +32,6 @@ const LENGTH = 200;
 const PARTS = CI ? 5 : 1;
 /** Steps of one pass, at most. */
 const ROUND = 8;
-
-/** A generator of numbers from 0 to below 1 (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 type Step =
   | {

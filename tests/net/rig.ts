@@ -54,15 +54,27 @@ export async function quiet(): Promise<void> {
   }
 }
 
-let count = 0;
+const paths: string[] = [];
 
-/** A path for a Unix socket that nobody has. */
+/** A path for a Unix socket that nobody has; removed when the tests are over. */
 export function temporaryPath(): string {
-  const name = `greenhub-${Deno.pid}-${count++}-${
+  const name = `greenhub-${Deno.pid}-${paths.length}-${
     Math.random().toString(36).slice(2)
   }.sock`;
-  return `${Deno.env.get("TMPDIR") ?? "/tmp"}/${name}`;
+  const path = `${Deno.env.get("TMPDIR") ?? "/tmp"}/${name}`;
+  paths.push(path);
+  return path;
 }
+
+addEventListener("unload", () => {
+  for (const path of paths) {
+    try {
+      Deno.removeSync(path);
+    } catch {
+      // It was not used, or the test itself has removed it.
+    }
+  }
+});
 
 /** Close with a reset instead of an end of file. */
 export function reset(conn: { fileno(): number; close(): void }): void {

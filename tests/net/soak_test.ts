@@ -24,6 +24,7 @@ import {
   type StreamConn,
 } from "../../green/net.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
+import { generator } from "../helpers/random.ts";
 import { reset, settled, temporaryPath } from "./rig.ts";
 
 getHub();
@@ -46,18 +47,6 @@ function spawn<T>(fn: () => Promise<T>): GreenThread<T> {
   const gt = spawnAny(fn);
   watch(gt as GreenThread);
   return gt;
-}
-
-/** A small generator of random numbers (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** The byte at a place of a connection's stream. */
@@ -186,7 +175,7 @@ async function soak(
   const until = performance.now() + seconds * 1000;
   const clients = Array.from({ length: CLIENTS }, (_, i) =>
     spawn(async () => {
-      const random = randomOf(SEED + i);
+      const random = generator(SEED + i);
       await sleep(random() * 20);
       for (let key = i; performance.now() < until; key += CLIENTS) {
         using conn = await dial();
