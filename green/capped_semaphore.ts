@@ -10,7 +10,13 @@
 
 import { refused } from "../hubs/thrown.ts";
 import { checkCount, endWithFalse } from "./semaphore.ts";
-import { type BlockOptions, checkWait, Waiters } from "./waiters.ts";
+import {
+  type BlockOptions,
+  checkWait,
+  inTurn,
+  overdue,
+  Waiters,
+} from "./waiters.ts";
 
 /**
  * A counter between zero and a limit: taking below waits, and so does giving
@@ -82,7 +88,8 @@ export class CappedSemaphore {
   }
 
   /**
-   * Take a token, waiting for it if need be. No switch point if there is one.
+   * Take a token, waiting for it if need be. No switch point if there is one,
+   * but for one in a thousand calls without one: others want to run, too.
    *
    * @returns True, or false: the time is over, or there was no token and
    * `block` is false.
@@ -94,6 +101,9 @@ export class CappedSemaphore {
   acquire(options?: BlockOptions): Promise<boolean> {
     try {
       const block = checkWait(options, "acquire");
+      if (block && !this.locked && overdue()) {
+        return inTurn(() => this.acquire(options));
+      }
       if (this.tryAcquire()) return Promise.resolve(true);
       if (!block) return Promise.resolve(false);
       const { suspension } = this.#acquirers.wait(options, undefined);

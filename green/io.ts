@@ -23,6 +23,7 @@ import {
   trampoline,
   type TrampolineOptions,
 } from "../hubs/trampoline.ts";
+import { impatient, yielded } from "../hubs/wait.ts";
 
 /** How {@linkcode asyncIO} waits; `timeout` limits all its waits together. */
 export interface IOOptions extends TrampolineOptions {
@@ -88,7 +89,8 @@ export function tryIO(call: SystemCall, syscall: string): number | null {
  * Make a system call on a non-blocking descriptor as soon as it is ready, and
  * resolve to its result: try first, wait on EAGAIN, try again.
  *
- * When the first try succeeds, it does not wait.
+ * When the first try succeeds, it does not wait; but now and then it lets all
+ * others run before it tries, lest one that is always ready starve them.
  *
  * @param target A descriptor, or something with `fileno()`.
  * @param options As for `trampoline`: what to wait for if it is not ready.
@@ -130,6 +132,8 @@ async function keepTrying(
   call: SystemCall,
 ): Promise<number> {
   const { timeout = null, syscall = options.read ? "read" : "write" } = options;
+  // One that is always ready would let nobody else run.
+  if (impatient()) await yielded(undefined);
   let waiting = options;
   let deadline: number | null = null;
   for (;;) {

@@ -24,6 +24,8 @@ import {
   type BlockOptions,
   checkWait,
   inMainloop,
+  inTurn,
+  overdue,
   Waiters,
 } from "./waiters.ts";
 
@@ -131,7 +133,8 @@ export class LightQueue<T = unknown> {
 
   /**
    * Put an item in, waiting for room if need be. No switch point if there is
-   * room; into a channel it always is one, but with `block: false`.
+   * room, but for one in a thousand calls without one: others want to run, too.
+   * Into a channel it always is one, but with `block: false`.
    *
    * @throws {QueueFull} If the time is over, or there was no room and `block` is
    * false.
@@ -145,6 +148,9 @@ export class LightQueue<T = unknown> {
       const block = checkWait(options, "put");
       if (block && this.#maxSize === 0 && this.getting > 0) {
         return this.#putIntoChannel(item);
+      }
+      if (block && this.#room && overdue()) {
+        return inTurn(() => this.put(item, options));
       }
       if (this.#tryPut(item)) return Promise.resolve();
       if (!block) throw new QueueFull();
@@ -166,7 +172,7 @@ export class LightQueue<T = unknown> {
 
   /**
    * Take an item out, waiting for one if need be. No switch point if there is
-   * one.
+   * one, but for one in a thousand calls without one.
    *
    * @throws {QueueEmpty} If the time is over, or there was nothing and `block`
    * is false.
@@ -178,6 +184,9 @@ export class LightQueue<T = unknown> {
   get(options?: BlockOptions): Promise<T> {
     try {
       const block = checkWait(options, "get");
+      if (block && this.#filled && overdue()) {
+        return inTurn(() => this.get(options));
+      }
       const item = this.#tryGet();
       if (item !== NOTHING) return Promise.resolve(item);
       if (!block) throw new QueueEmpty();
@@ -214,8 +223,18 @@ export class LightQueue<T = unknown> {
   /** An item was put. For subclasses. */
   protected accepted(): void {}
 
+  /** A put need not wait. */
+  get #room(): boolean {
+    return !this.full || this.getting > 0;
+  }
+
+  /** A get need not wait. */
+  get #filled(): boolean {
+    return this.#store.size > 0 || this.#putters.size > 0;
+  }
+
   #tryPut(item: T): boolean {
-    if (this.full && this.getting === 0) return false;
+    if (!this.#room) return false;
     this.#handOver.arrive(item);
     this.accepted();
     return true;

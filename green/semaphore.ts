@@ -15,6 +15,8 @@ import { Timeout } from "../hubs/timeout.ts";
 import {
   type BlockOptions,
   checkWait,
+  inTurn,
+  overdue,
   Waiters,
   type WaitOptions,
 } from "./waiters.ts";
@@ -104,7 +106,8 @@ export class Semaphore {
   }
 
   /**
-   * Take a token, waiting for it if need be. No switch point if there is one.
+   * Take a token, waiting for it if need be. No switch point if there is one,
+   * but for one in a thousand calls without one: others want to run, too.
    *
    * @returns True, or false: the time is over, or there was no token and
    * `block` is false.
@@ -116,6 +119,9 @@ export class Semaphore {
   acquire(options?: BlockOptions): Promise<boolean> {
     try {
       const block = checkWait(options, "acquire");
+      if (block && !this.locked && overdue()) {
+        return inTurn(() => this.acquire(options));
+      }
       if (this.tryAcquire()) return Promise.resolve(true);
       if (!block) return Promise.resolve(false);
       const { suspension } = this.#waiters.wait(options, undefined);

@@ -16,8 +16,10 @@ import { getCurrent, suspend } from "../hubs/greenthread.ts";
 import { checkDelay } from "../hubs/checks.ts";
 import type { Cancellable } from "../hubs/scheduler.ts";
 import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";
-import { currentHub } from "../hubs/thread.ts";
+import { currentHub, thread } from "../hubs/thread.ts";
+import { outer } from "../hubs/thrown.ts";
 import { Timeout } from "../hubs/timeout.ts";
+import { yielded } from "../hubs/wait.ts";
 
 /** What may end a wait early. */
 export interface WaitOptions {
@@ -246,6 +248,27 @@ export class Waiters<V = void> {
     waiter.next = null;
     this.#size--;
   }
+}
+
+/**
+ * Count a wait that would be over before it began. True if there have been so
+ * many since MAINLOOP's last pass that the caller shall wait for the next one:
+ * a greenthread that always finds what it needs, as in
+ * `queue.put(await queue.get())`, would let nobody else run, not even Deno's
+ * own loop. @internal
+ */
+export function overdue(): boolean {
+  return --thread.patience < 0 && !inMainloop();
+}
+
+/** Let all others run, and then make a call that nothing was done for yet. @internal */
+export function inTurn<T>(call: () => Promise<T>): Promise<T> {
+  return outer(afterOthers(call));
+}
+
+async function afterOthers<T>(call: () => Promise<T>): Promise<T> {
+  await yielded(undefined);
+  return await call();
 }
 
 /** Whether the caller is MAINLOOP, which may not wait. @internal */

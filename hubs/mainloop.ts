@@ -48,7 +48,7 @@ import { RunQueue } from "./run_queue.ts";
 import type { Entry } from "./scheduler.ts";
 import type { Suspension } from "./suspension.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
-import { thread } from "./thread.ts";
+import { PATIENCE, thread } from "./thread.ts";
 import { Timer, type TimerExtras } from "./timers.ts";
 
 /** Microtasks a resumed greenthread is given before it costs a turn. */
@@ -372,6 +372,7 @@ export class Mainloop {
     this.#busy = false;
     this.#swept = false;
     thread.crowded = this.#served > 1;
+    thread.patience = PATIENCE;
     this.#served = 0;
     // Nothing that is over is held on to while parked.
     this.#ready = NOBODY;

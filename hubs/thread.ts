@@ -34,12 +34,20 @@ export interface StepObserver {
   made(gt: GreenThread, stack?: string): void;
 }
 
+/**
+ * So many waits of greenthreads for each other may be over before they began,
+ * from one pass of MAINLOOP to the next: then one goes by the hub.
+ */
+export const PATIENCE = 1000;
+
 interface Thread {
   hub: Scheduler | null;
   /** Descriptors waits for which keep no process alive; null: there are none. */
   background: Set<number> | null;
   /** MAINLOOP has resumed or called several in its last pass. */
   crowded: boolean;
+  /** Calls that need no wait before one shall wait all the same. */
+  patience: number;
   /** Null costs one look at each step and each spawn. */
   observer: StepObserver | null;
   /** Set by the registry: makes the hub at first use. */
@@ -52,6 +60,7 @@ export const thread: Thread = {
   hub: null,
   background: null,
   crowded: false,
+  patience: PATIENCE,
   observer: null,
   makeHub: () => {
     throw new Error("No hub: hubs/registry.ts was not loaded");

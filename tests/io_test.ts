@@ -15,6 +15,7 @@ import {
   Timeout,
   tryIO,
 } from "../mod.ts";
+import { assertStarvesNobody, greenTest } from "./green/helpers.ts";
 import { projectUrl, runProgram } from "./helpers/spawn.ts";
 
 getHub();
@@ -126,6 +127,12 @@ Deno.test("asyncIO() does not wait when the first try succeeds", async () => {
   const { passes } = getHub().statistics();
   assertEquals(await asyncIO(counter.fd, { read: true }, counter.read), 8);
   assertEquals([counter.calls, getHub().statistics().passes], [1, passes]);
+});
+
+greenTest("asyncIO() that never waits starves nobody", async (rig) => {
+  using counter = new Counter();
+  const options = { read: true };
+  await assertStarvesNobody(rig, () => asyncIO(counter.fd, options, () => 8));
 });
 
 Deno.test("asyncIO() waits on EAGAIN and tries again", async () => {

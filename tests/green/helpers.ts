@@ -4,7 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { getHub, sleep, spawn } from "../../mod.ts";
+import { getHub, sleep, spawn, trampoline } from "../../mod.ts";
 import type { Rig } from "../../hubs/conformance/rig.ts";
 import { hubTest } from "../hubs/hub_test_case.ts";
 
@@ -61,4 +61,30 @@ export class Log {
   expect(...lines: string[]): void {
     assertEquals(this.lines.splice(0), lines);
   }
+}
+
+/** Run `step` again and again, until all others have had their turn. */
+export async function assertStarvesNobody(
+  rig: Rig,
+  step: () => Promise<unknown>,
+): Promise<void> {
+  const [reader, writer] = rig.pipe();
+  const turns = new Set<string>();
+  spawn(() => turns.add("greenthread"));
+  getHub().scheduleCallGlobal(1, () => turns.add("timer"));
+  setTimeout(() => {
+    turns.add("Deno's timer");
+    rig.write(writer);
+  }, 1);
+  const io = spawn(async () => {
+    await trampoline(reader, { read: true });
+    turns.add("descriptor");
+  });
+  const hog = spawn(async () => {
+    for (let i = 0; i < 300_000 && turns.size < 4; i++) await step();
+    return [...turns].sort();
+  });
+  const all = ["Deno's timer", "descriptor", "greenthread", "timer"];
+  assertEquals(await hog.wait(), all);
+  await io.wait();
 }

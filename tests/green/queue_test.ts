@@ -14,7 +14,7 @@ import {
   spawn,
 } from "../../mod.ts";
 import { failure } from "../../hubs/conformance/rig.ts";
-import { greenTest, Log, settle } from "./helpers.ts";
+import { assertStarvesNobody, greenTest, Log, settle } from "./helpers.ts";
 
 greenTest("Queue() refuses a size that is no integer", () => {
   assertThrows(() => new Queue(NaN), RangeError);
@@ -452,6 +452,54 @@ greenTest("Queue: a pair of put and get does not starve others", async () => {
   await echo.kill();
   await other.kill();
 });
+
+greenTest("Queue: who always finds something starves nobody", async (rig) => {
+  const queue = new Queue<number>();
+  queue.tryPut(1);
+  const step = async () => await queue.put(await queue.get());
+  await assertStarvesNobody(rig, step);
+  assertEquals([queue.size, queue.getting, queue.tryGet()], [1, 0, 1]);
+});
+
+greenTest("Queue: who always finds room starves nobody", async (rig) => {
+  const queue = new LightQueue<number>();
+  await assertStarvesNobody(rig, async () => {
+    await queue.put(1);
+    queue.tryGet();
+  });
+  assertEquals([queue.size, queue.putting], [0, 0]);
+});
+
+greenTest("Queue: 900 gets in a row are no switch point", async () => {
+  const queue = new Queue<number>();
+  for (let i = 0; i < 900; i++) queue.tryPut(i);
+  let ran = false;
+  spawn(() => ran = true);
+  for (let i = 0; i < 900; i++) assertEquals(await queue.get(), i);
+  assert(!ran);
+});
+
+for (const Kind of [LightQueue, PriorityQueue, LifoQueue]) {
+  greenTest(
+    `${Kind.name}: a get killed in its turn loses nothing`,
+    async () => {
+      const queue = new Kind<number>();
+      for (let i = 0; i < 2000; i++) queue.tryPut(i);
+      const got: number[] = [];
+      const hog = spawn(async () => {
+        for (;;) got.push(await queue.get());
+      });
+      // It goes by the hub in the midst of it: then it is killed.
+      await sleep();
+      assert(got.length < 2000, `${got.length}`);
+      await hog.kill();
+      assertEquals(got.length + queue.size, 2000);
+      while (!queue.empty) got.push(queue.tryGet());
+      assertEquals(got.toSorted((a, b) => a - b)[1999], 1999);
+      assertEquals(new Set(got).size, 2000);
+    },
+  );
+}
 
 greenTest("LightQueue has no join(), and keeps what is undefined", async () => {
   const queue = new LightQueue<undefined>();

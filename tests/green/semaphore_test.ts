@@ -7,10 +7,17 @@ import {
   getHub,
   GreenletExit,
   Semaphore,
+  sleep,
   spawn,
   Timeout,
 } from "../../mod.ts";
-import { greenTest, Log, settle, StoppedClock } from "./helpers.ts";
+import {
+  assertStarvesNobody,
+  greenTest,
+  Log,
+  settle,
+  StoppedClock,
+} from "./helpers.ts";
 
 greenTest("Semaphore() refuses what is no integer from 0", () => {
   for (const kind of [Semaphore, BoundedSemaphore]) {
@@ -229,3 +236,32 @@ greenTest(
     assert(sem.locked);
   },
 );
+
+greenTest(
+  "Semaphores: who always finds a token starves nobody",
+  async (rig) => {
+    for (const semaphore of [new Semaphore(), new CappedSemaphore(1, 1)]) {
+      await assertStarvesNobody(rig, async () => {
+        await semaphore.acquire();
+        await semaphore.release();
+      });
+      assertEquals(semaphore.locked, false);
+    }
+  },
+);
+
+greenTest("Semaphores: a token killed in its turn comes back", async () => {
+  for (const semaphore of [new Semaphore(), new CappedSemaphore(1, 1)]) {
+    let count = 0;
+    const hog = spawn(async () => {
+      for (;; count++) {
+        await semaphore.acquire();
+        await semaphore.release();
+      }
+    });
+    await sleep();
+    await hog.kill();
+    assert(count > 0);
+    assertEquals(semaphore.locked, false);
+  }
+});
