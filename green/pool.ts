@@ -25,6 +25,22 @@ import { PoolMap } from "./pool_map.ts";
 import { checkCount, Semaphore } from "./semaphore.ts";
 import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
 
+/** What a member does with its slot while it waits for those it has spawned. */
+class Lending {
+  /** Whose turn it is to have the slot. */
+  readonly turn = new Semaphore(1);
+  /** How many have it: one, and those killed that still unwind. */
+  lent = 0;
+  /** The member has ended meanwhile: what is to be done when it comes back. */
+  free: (() => void) | null = null;
+
+  constructor(readonly member: GreenThread) {}
+
+  comesBack(): void {
+    if (--this.lent === 0) this.free?.();
+  }
+}
+
 /** How many greenthreads a pool has room for, unless told. */
 export const DEFAULT_SIZE = 1000;
 
@@ -49,8 +65,8 @@ export const DEFAULT_SIZE = 1000;
  */
 export class GreenPool {
   readonly #members = new WeakSet<GreenThread>();
-  /** Members that lend their slot, and whose turn it is to have it. */
-  readonly #turns = new WeakMap<GreenThread, Semaphore>();
+  /** Members that lend their slot, and those who lend it for them. */
+  readonly #lendings = new WeakMap<GreenThread, Lending>();
   readonly #spawners: Waiters;
   readonly #idlers = new Waiters();
   #size: number;
@@ -258,17 +274,22 @@ export class GreenPool {
     if (this.#members.has(current)) {
       // A member's map may have to lend the member's slot to its calls.
       this.#members.add(map.producer);
-      this.#turns.set(map.producer, this.#turnOf(current));
+      this.#lendings.set(map.producer, this.#lendingOf(current));
     }
     return map;
   }
 
-  /** Spawn into a slot that was taken already. */
+  /** Spawn into a slot that was taken already; it is free if that fails. */
   #start<T>(fn: AnyFunction, args: readonly unknown[]): GreenThread<T> {
-    const gt = this.#make<T>(fn, args);
-    gt.link(freeSlot, this.#ended);
-    currentHub().enqueue(gt);
-    return gt;
+    try {
+      const gt = this.#make<T>(fn, args);
+      gt.link(ended, this.#ended);
+      currentHub().enqueue(gt);
+      return gt;
+    } catch (error) {
+      this.#free();
+      throw error;
+    }
   }
 
   /**
@@ -280,9 +301,15 @@ export class GreenPool {
     args: readonly unknown[],
     wanted: boolean,
   ): Promise<GreenThread<T>> {
-    using _turn = await this.#turnOf(getCurrent()).permit();
+    const lending = this.#lendingOf(getCurrent());
+    using _turn = await lending.turn.permit();
     if (this.#running < this.#size) {
       this.#running++;
+      return this.#start<T>(fn, args);
+    }
+    // A map may outlive the member it was made by: no slot is left to lend.
+    if (lending.member.dead) {
+      await this.#spawners.wait(undefined, undefined).suspension.promise;
       return this.#start<T>(fn, args);
     }
     const done = new Waiters();
@@ -290,10 +317,14 @@ export class GreenPool {
     const gt = this.#make<T>(fn, args);
     // Nobody can wait for it yet, but its error is in what the caller gets.
     if (wanted) gt.allowLateWait();
-    gt.link(() => {
-      if (done.size > 0) done.grant(undefined);
-    });
+    gt.link(() =>
+      this.#whenBack(gt as GreenThread, () => {
+        lending.comesBack();
+        if (done.size > 0) done.grant(undefined);
+      })
+    );
     currentHub().enqueue(gt);
+    lending.lent++;
     try {
       await wait;
     } catch (error) {
@@ -304,10 +335,17 @@ export class GreenPool {
     return gt;
   }
 
-  #turnOf(lender: GreenThread): Semaphore {
-    const turn = this.#turns.get(lender) ?? new Semaphore(1);
-    this.#turns.set(lender, turn);
-    return turn;
+  #lendingOf(lender: GreenThread): Lending {
+    const lending = this.#lendings.get(lender) ?? new Lending(lender);
+    this.#lendings.set(lender, lending);
+    return lending;
+  }
+
+  /** `gt` has ended: call `fn` when it has no part in its slot any more. */
+  #whenBack(gt: GreenThread, fn: () => void): void {
+    const lending = this.#lendings.get(gt);
+    if (lending !== undefined && lending.lent > 0) lending.free = fn;
+    else fn();
   }
 
   #make<T>(fn: AnyFunction, args: readonly unknown[]): GreenThread<T> {
@@ -317,10 +355,14 @@ export class GreenPool {
     return gt;
   }
 
-  readonly #ended = (): void => {
+  readonly #ended = (gt: GreenThread): void => {
+    this.#whenBack(gt, () => this.#free());
+  };
+
+  #free(): void {
     this.#running--;
     this.#admit();
-  };
+  }
 
   /** Let in those who wait to spawn; tell those who wait for nobody. */
   #admit(): void {
@@ -335,6 +377,6 @@ export class GreenPool {
 function nothing(): void {}
 
 /** A link: one function for all members. */
-function freeSlot(_gt: unknown, ended: () => void): void {
-  ended();
+function ended(gt: GreenThread, tell: (gt: GreenThread) => void): void {
+  tell(gt);
 }

@@ -71,9 +71,10 @@ export class PoolMap<R> implements AsyncIterableIterator<R>, AsyncDisposable {
    * Stop: calls that still run are killed, the inputs closed, results that were
    * not fetched forgotten. Whoever waits in `next()` sees the end.
    *
+   * @param _value Not used: an iterator's `return` may be given one.
    * @throws Whatever closing an input throws.
    */
-  return(): Promise<IteratorResult<R, undefined>> {
+  return(_value?: unknown): Promise<IteratorResult<R, undefined>> {
     return outer(this.#return());
   }
 
@@ -84,9 +85,12 @@ export class PoolMap<R> implements AsyncIterableIterator<R>, AsyncDisposable {
     if (first) {
       this.producer.throw(new GreenletExit());
       for (const gt of working) gt.throw(new GreenletExit());
-      // They unwind before whoever stops them goes on.
-      if (working.length > 0 && !inMainloop()) await sleep();
-      await this.#inputs.close();
+      try {
+        // They unwind before whoever stops them goes on.
+        if (working.length > 0 && !inMainloop()) await sleep();
+      } finally {
+        await this.#inputs.close();
+      }
     }
     return { done: true, value: undefined };
   }

@@ -331,6 +331,61 @@ greenTest(
   },
 );
 
+greenTest(
+  "imap(): a kill kept until return() does not keep the inputs open",
+  async () => {
+    const numbers = new Numbers();
+    const map = new GreenPool(2).imap(() => sleep(1e6), numbers);
+    const consumer = spawn(async () => {
+      await settle();
+      try {
+        await new Promise((resolve) => setImmediate(resolve));
+      } finally {
+        // It was killed in an ordinary await: here it is told so.
+        await map.return(undefined);
+      }
+    });
+    await settle();
+    await sleep();
+    await consumer.kill();
+    assertEquals((await failure(consumer.wait())).name, "GreenletExit");
+    assertEquals(numbers.closed, 1);
+  },
+);
+
+greenTest(
+  "imap(): the slot of a member that was killed is free when it is",
+  async () => {
+    const pool = new GreenPool(1);
+    let active = 0;
+    let most = 0;
+    const gates = [1, 2, 3].map(() => new GreenEvent<void>());
+    const call = async (gate: GreenEvent<void>): Promise<void> => {
+      most = Math.max(most, ++active);
+      await gate.wait();
+      active--;
+    };
+    const member = await pool.spawn(async () => {
+      await collect(pool.imap(call, gates));
+    });
+    await settle();
+    await member.kill();
+    assertEquals([active, pool.running], [1, 1]);
+    const next = spawn(() => pool.spawn(() => active));
+    let idle = false;
+    const idler = spawn(async () => {
+      await pool.waitAll();
+      idle = true;
+    });
+    await settle();
+    assertEquals([active, most, pool.running, idle], [1, 1, 1, false]);
+    for (const gate of gates) gate.send();
+    await next.wait();
+    await idler.wait();
+    assertEquals([most, pool.running], [1, 0]);
+  },
+);
+
 greenTest("imap() of an imap in the same pool goes through", async () => {
   const pool = new GreenPool(1);
   const inner: PoolMap<number> = pool.imap(later, [1, 2, 3]);

@@ -21,6 +21,7 @@ import {
 } from "../../mod.ts";
 import { hubExceptions } from "../../hubs/debug.ts";
 import { failure } from "../../hubs/conformance/rig.ts";
+import { projectUrl, runProgram } from "../helpers/spawn.ts";
 import { greenTest, Log, settle, StoppedClock } from "./helpers.ts";
 
 function counts(pool: GreenPool): number[] {
@@ -378,3 +379,23 @@ greenTest(
     assertEquals(counts(pool), [0, 1, 0]);
   },
 );
+
+Deno.test("GreenPool.spawn() without a hub takes no slot", async () => {
+  const result = await runProgram(
+    `
+    import { GreenPool, useHub } from "${projectUrl("mod.ts")}";
+    const pool = new GreenPool(1);
+    const refusals = [];
+    for (const spawn of [pool.spawn, pool.spawnN]) {
+      await spawn.call(pool, () => 1).catch((e) => refusals.push(e.name));
+    }
+    console.log(refusals.join(), pool.running, pool.free);
+    useHub("epolls");
+    console.log(await (await pool.spawn(() => 7)).wait());
+    await pool.waitAll();
+  `,
+    { env: { EVENTLET_HUB: "none" }, flags: ["--allow-all"] },
+  );
+  const lines = ["HubError,HubError 0 1", "7", ""];
+  assertEquals(result.stdout.split("\n"), lines, result.stderr);
+});
