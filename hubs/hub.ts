@@ -399,9 +399,13 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /** See {@linkcode Scheduler}. @internal */
-  enqueueWake(entry: Entry): void {
-    if (this.#loop.closed) bequeath(entry);
-    else this.#loop.enqueueWake(entry);
+  get sweeps(): number {
+    return this.#loop.sweeps;
+  }
+
+  /** See {@linkcode Scheduler}. @internal */
+  unswept(sweeps: number): boolean {
+    return this.#loop.unswept(sweeps);
   }
 
   /** See {@linkcode Scheduler}. @internal */

@@ -17,7 +17,7 @@ const granted: Entry[] = [];
 /** Have an entry of a closed hub fired all the same. */
 export function bequeath(entry: Entry): void {
   if (thread.hub !== null) {
-    thread.hub.enqueueWake(entry);
+    thread.hub.enqueue(entry);
     return;
   }
   granted.push(entry);
@@ -26,7 +26,7 @@ export function bequeath(entry: Entry): void {
 
 /** Give a hub that was just made what was left to it. */
 export function inherit(hub: Scheduler): void {
-  for (const entry of granted.splice(0)) hub.enqueueWake(entry);
+  for (const entry of granted.splice(0)) hub.enqueue(entry);
 }
 
 /** One at a time: who goes on may be the first to use the next hub. */

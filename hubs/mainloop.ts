@@ -174,10 +174,9 @@ export class Mainloop {
     this.changed();
   }
 
-  /** The same for a wake-up: cheap, and not so exact. */
-  enqueueWake(entry: Entry): void {
-    this.#runQueue.pushWake(entry);
-    this.changed();
+  /** Descriptors are watched, and no sweep was made since there were `sweeps`. */
+  unswept(sweeps: number): boolean {
+    return this.sweeps === sweeps && !this.#table.quiet;
   }
 
   /** Start now, unless it runs. */

@@ -67,17 +67,6 @@ export class RunQueue implements TimerHome {
     this.#queue.push(entry);
   }
 
-  /**
-   * Put a wake-up at the end. To be cheap, it looks at the clock only if it is
-   * the first there.
-   */
-  pushWake(entry: Entry): void {
-    if (this.#queue.length === 0 && this.#heap.size > 0) {
-      this.#order.note(0, this.clock());
-    }
-    this.#queue.push(entry);
-  }
-
   /** Call `fn(...args)` after `ms`, which is not NaN. */
   schedule(
     ms: number,

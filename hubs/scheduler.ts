@@ -23,8 +23,10 @@ export interface Scheduler {
    * now; starts MAINLOOP if need be.
    */
   enqueue(entry: Entry): void;
-  /** The same for a wait that is over: cheap, and not so exact. */
-  enqueueWake(entry: Entry): void;
+  /** How often MAINLOOP has looked which descriptors are ready. */
+  readonly sweeps: number;
+  /** Descriptors are watched, and no sweep was made since there were `sweeps`. */
+  unswept(sweeps: number): boolean;
   /** What a park depends on has changed: one under way must be thought over. */
   changed(): void;
   /** Somebody switches to the hub: MAINLOOP starts now. */

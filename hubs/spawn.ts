@@ -131,7 +131,7 @@ export function sleep(ms = 0): Promise<void> {
     const hub = getHub();
     if (getCurrent().isMainloop) return Promise.resolve();
     const suspension = suspend(hub, null);
-    suspension.schedule();
+    suspension.yield();
     return suspension.promise as Promise<void>;
   } catch (error) {
     return refused(error);

@@ -28,10 +28,11 @@ export const BARE: SuspensionOwner = { abandoned() {} };
 
 const PENDING = 0;
 const SCHEDULED = 1;
-const FAILING = 2;
-const GRANTED = 3;
-const DENIED = 4;
-const SETTLED = 5;
+const YIELDING = 2;
+const FAILING = 3;
+const GRANTED = 4;
+const DENIED = 5;
+const SETTLED = 6;
 
 let takenResolve: (value: unknown) => void;
 let takenReject: (reason: unknown) => void;
@@ -107,7 +108,18 @@ export class Suspension implements Entry {
     if (this.#state !== PENDING) return;
     this.#state = SCHEDULED;
     this.#outcome = value;
-    this.hub.enqueueWake(this);
+    this.hub.enqueue(this);
+  }
+
+  /**
+   * Resume when all that is ready has run, descriptors included: should its
+   * turn come before the next sweep, it has another one, after it.
+   */
+  yield(): void {
+    if (this.#state !== PENDING) return;
+    this.#state = YIELDING;
+    this.#outcome = this.hub.sweeps;
+    this.hub.enqueue(this);
   }
 
   /** Change what was scheduled and has not been delivered yet. */
@@ -133,7 +145,7 @@ export class Suspension implements Entry {
     if (this.#state !== PENDING) return;
     this.#state = FAILING;
     this.#outcome = error;
-    this.hub.enqueueWake(this);
+    this.hub.enqueue(this);
   }
 
   /** Break the wait off with `error`, now; whatever it set up is undone. */
@@ -164,6 +176,15 @@ export class Suspension implements Entry {
   /** MAINLOOP's turn: deliver what was scheduled. */
   fire(): void {
     if (this.#state === SETTLED) return;
+    if (this.#state === YIELDING) {
+      const sweeps = this.#outcome as number;
+      this.#state = SCHEDULED;
+      this.#outcome = undefined;
+      if (this.hub.unswept(sweeps)) {
+        this.hub.enqueue(this);
+        return;
+      }
+    }
     const failing = this.#state === FAILING || this.#state === DENIED;
     const outcome = this.#outcome;
     this.#state = SETTLED;

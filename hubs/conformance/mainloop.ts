@@ -110,6 +110,38 @@ export const mainloopCases: readonly Case[] = [
   }],
 
   [
+    "sleep(0) lets descriptors that are ready go first, wherever it is begun",
+    async (rig) => {
+      const order: string[] = [];
+      const reading = (name: string, then: () => unknown): number => {
+        const [reader, writer] = rig.pipe();
+        spawn(async () => {
+          await trampoline(reader, { read: true });
+          order.push(name);
+          await then();
+        });
+        return writer;
+      };
+      const second = reading("second", () => {});
+      const first = reading("first", async () => {
+        // The sweep that has found this one ready knows nothing of that one.
+        rig.write(second);
+        await sleep();
+        order.push("first again");
+      });
+      await rig.parked();
+      // Ordinary code: MAINLOOP is in no pass.
+      rig.write(first);
+      await sleep();
+      order.push("main");
+      await rig.passes(3);
+      // Who has slept longer goes on first.
+      const expected = ["first", "main", "second", "first again"];
+      assert.deepEqual(order, expected);
+    },
+  ],
+
+  [
     "every pass sweeps: a loop of sleep(0) starves no descriptor",
     async (rig) => {
       const { hub } = rig;

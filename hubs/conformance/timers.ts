@@ -161,6 +161,31 @@ export const timerCases: readonly Case[] = [
     },
   ],
 
+  ["what is woken does not overtake a timer that is due", async (rig) => {
+    const { hub } = rig;
+    const clock = frozen(hub);
+    const order: string[] = [];
+    const note = (what: string) => (): unknown => order.push(what);
+    const unstarted = spawnAfter(1e6, never);
+    spawn(() => unstarted.wait().catch(note("woken at 1006")));
+    await sleep();
+    spawn(note("spawned"));
+    hub.scheduleCallGlobal(5, note("due 1005"));
+    hub.scheduleCallGlobal(7, note("due 1007"));
+    clock.now = 1006;
+    unstarted.cancel();
+    clock.now = 1008;
+    await sleep();
+    order.push("slept at 1008");
+    assert.deepEqual(order, [
+      "spawned",
+      "due 1005",
+      "woken at 1006",
+      "due 1007",
+      "slept at 1008",
+    ]);
+  }],
+
   ["negative delays among themselves: by due time, then FIFO", async (rig) => {
     const { hub } = rig;
     frozen(hub);
