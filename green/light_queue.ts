@@ -14,7 +14,7 @@
  */
 
 import { suspend } from "../hubs/greenthread.ts";
-import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";
+import { HAPPENED, type Suspension } from "../hubs/suspension.ts";
 import { currentHub } from "../hubs/thread.ts";
 import { refused } from "../hubs/thrown.ts";
 import { QueueEmpty, QueueFull } from "./errors.ts";
@@ -28,9 +28,6 @@ import {
   overdue,
   Waiters,
 } from "./waiters.ts";
-
-/** The owner of a put that has happened and only waits for its turn. */
-const HAPPENED: SuspensionOwner = { abandoned(): void {} };
 
 const NOTHING = Symbol("nothing");
 

@@ -14,7 +14,12 @@ import { GreenletExit, HubError } from "./errors.ts";
 import { LocalTimers } from "./local_timers.ts";
 import { reportError } from "./report.ts";
 import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
-import { BARE, Suspension, type SuspensionOwner } from "./suspension.ts";
+import {
+  BARE,
+  HAPPENED,
+  Suspension,
+  type SuspensionOwner,
+} from "./suspension.ts";
 import { currentHub, thread } from "./thread.ts";
 import { ignore, noteThrown, refused } from "./thrown.ts";
 
@@ -614,7 +619,7 @@ export function killGreenThread(
     gt.throw(error);
     if (!started) return Promise.resolve();
     if (current === gt || current.isMainloop) return nextPass();
-    const suspension = suspend(currentHub(), null);
+    const suspension = suspend(currentHub(), HAPPENED);
     suspension.schedule();
     return suspension.promise as Promise<void>;
   } catch (failure) {

@@ -42,6 +42,7 @@ import { HubError } from "./errors.ts";
 import { type AnyFunction, GreenThread, runAs } from "./greenthread.ts";
 import { Idle, type IdleOptions } from "./idle.ts";
 import type { FdListener } from "./listeners.ts";
+import { LastPass } from "./last_pass.ts";
 import { type Poller, READ, WRITE } from "./poller.ts";
 import { reportError } from "./report.ts";
 import { RunQueue } from "./run_queue.ts";
@@ -84,7 +85,8 @@ export class Mainloop {
   readonly #idle: Idle;
 
   #running = false;
-  #stopping = false;
+  /** It was told to leave. */
+  #last: LastPass | null = null;
   #closed = false;
   #launchSoon: ReturnType<typeof setImmediate> | null = null;
   #ended: PromiseWithResolvers<void> | null = null;
@@ -145,7 +147,7 @@ export class Mainloop {
 
   /** It was told to leave. */
   get stopping(): boolean {
-    return this.#stopping;
+    return this.#last !== null;
   }
 
   /** It was closed for good. */
@@ -170,6 +172,7 @@ export class Mainloop {
 
   /** Put an entry at the end of the run queue, behind the timers due now. */
   enqueue(entry: Entry): void {
+    this.#last?.begun(entry);
     this.#runQueue.push(entry);
     this.changed();
   }
@@ -179,9 +182,12 @@ export class Mainloop {
     return this.sweeps === sweeps && !this.#table.quiet;
   }
 
-  /** Start now, unless it runs. */
+  /** Somebody switches to it: start now, unless it runs. */
   launch(): void {
-    if (this.#running || this.#closed) return;
+    if (this.#running || this.#closed) {
+      this.#last?.switched();
+      return;
+    }
     if (this.#launchSoon !== null) {
       clearImmediate(this.#launchSoon);
       this.#launchSoon = null;
@@ -193,6 +199,7 @@ export class Mainloop {
   /** `who` was resumed: it runs before the next step. */
   resumed(who: GreenThread): void {
     this.#ran = who;
+    this.#last?.resumed(who);
     if (who.wave === this.#wave) return;
     who.wave = this.#wave;
     this.#awaited++;
@@ -231,6 +238,7 @@ export class Mainloop {
     const runQueue = this.#runQueue;
     const { next } = runQueue;
     const timer = runQueue.schedule(ms, fn, args, extras);
+    this.#last?.begun(timer);
     const sooner = ms === 0 || runQueue.next < next;
     if (sooner || !this.#running) this.changed();
     return timer;
@@ -269,7 +277,7 @@ export class Mainloop {
   /** Leave after the pass under way; resolves when it has left. */
   stop(): Promise<void> {
     if (!this.#running) return Promise.resolve();
-    this.#stopping = true;
+    this.#last ??= new LastPass();
     this.#idle.wake();
     this.#ended ??= Promise.withResolvers<void>();
     return this.#ended.promise;
@@ -330,7 +338,7 @@ export class Mainloop {
           }
           if (!this.#step()) break;
         }
-        if (this.#stopping || this.#closed || !this.#alive()) break;
+        if (this.#last !== null || this.#closed || !this.#alive()) break;
         if (this.#busy || this.#more) {
           this.#idle.busy();
           await TURN;
@@ -533,18 +541,17 @@ export class Mainloop {
   }
 
   #leave(): void {
-    const stopped = this.#stopping;
+    const last = this.#last;
     this.#putBack();
     this.#idle.leave();
     this.#running = false;
-    this.#stopping = false;
+    this.#last = null;
     if (!this.#closed) {
-      if (stopped) this.#discard();
+      if (last !== null) this.#discard(last);
       this.#table.settle();
       // A late addition, or one made by what was discarded.
-      if (this.#alive() && !stopped || this.#runQueue.length > 0) {
-        this.changed();
-      }
+      const more = last === null || last.awaited;
+      if (more && this.#alive() || !this.#runQueue.empty) this.changed();
     }
     this.#ended?.resolve();
     this.#ended = null;
@@ -562,9 +569,12 @@ export class Mainloop {
   }
 
   /** Forget all timers, and what the run queue holds of them and of starts. */
-  #discard(): void {
-    const kept = this.#runQueue.clear().filter((entry) => !entry.discard());
-    this.#runQueue.putBack(kept);
+  #discard(last: LastPass): void {
+    const spared = (what: unknown): boolean => last.spares(what);
+    const left = this.#runQueue.clear(spared);
+    this.#runQueue.putBack(
+      left.filter((entry) => spared(entry) || !entry.discard()),
+    );
   }
 }
 

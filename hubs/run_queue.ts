@@ -155,9 +155,14 @@ export class RunQueue implements TimerHome {
     this.#order.clear();
   }
 
-  /** Forget all timers; returns what else there was, and forgets it, too. */
-  clear(): Entry[] {
-    for (const timer of this.#heap.list()) timer.discard();
+  /**
+   * Forget all timers but those to be spared; returns what else there was, and
+   * forgets it, too.
+   */
+  clear(spared?: (timer: Timer) => boolean): Entry[] {
+    for (const timer of this.#heap.list()) {
+      if (spared?.(timer) !== true) timer.discard();
+    }
     const queue = this.#queue;
     this.#queue = [];
     this.#order.clear();

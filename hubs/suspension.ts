@@ -26,6 +26,12 @@ export interface SuspensionOwner {
 /** Owns a bare `hub.switch()`, which `gt.switch(value)` may resume. */
 export const BARE: SuspensionOwner = { abandoned() {} };
 
+/**
+ * Owns a wait that needs no undoing, for one's turn after something that has
+ * happened: once it is scheduled, it ends whatever becomes of the hub.
+ */
+export const HAPPENED: SuspensionOwner = { abandoned() {} };
+
 const PENDING = 0;
 const SCHEDULED = 1;
 const YIELDING = 2;

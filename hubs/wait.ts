@@ -22,7 +22,11 @@ import { FdListener } from "./listeners.ts";
 import type { Interest } from "./poller.ts";
 import { getHub } from "./registry.ts";
 import type { Cancellable } from "./scheduler.ts";
-import type { Suspension, SuspensionOwner } from "./suspension.ts";
+import {
+  HAPPENED,
+  type Suspension,
+  type SuspensionOwner,
+} from "./suspension.ts";
 import { thread } from "./thread.ts";
 import { refused } from "./thrown.ts";
 import { Timeout } from "./timeout.ts";
@@ -45,7 +49,7 @@ export function impatient(): boolean {
 /** Resolve to `value` by way of the hub. */
 export function yielded<T>(value: T): Promise<T> {
   try {
-    const suspension = suspend(getHub(), null);
+    const suspension = suspend(getHub(), HAPPENED);
     suspension.schedule(value);
     return suspension.promise as Promise<T>;
   } catch (error) {
@@ -286,7 +290,7 @@ export class Limit {
    * begun only if it can be waited for: nobody would hold it otherwise.
    */
   promise<T>(begin: () => Promise<T>): Promise<T> {
-    const suspension = suspend(this.#hub, null);
+    const suspension = suspend(this.#hub, HAPPENED);
     begin().then(
       (value) => suspension.schedule(value),
       (error) => suspension.scheduleError(error),

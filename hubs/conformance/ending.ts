@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { macrotask } from "../deno_loop.ts";
 import { GreenletExit, HubError } from "../errors.ts";
+import type { BaseHub } from "../hub.ts";
 import { getHub } from "../registry.ts";
 import { kill, sleep, spawn, spawnAfter } from "../spawn.ts";
 import { trampoline } from "../trampoline.ts";
@@ -89,6 +90,94 @@ export const endingCases: readonly Case[] = [
       rig.write(writer);
       assert.equal(await gt.wait(), reader);
       assert.equal(hub.running, true);
+    },
+  ],
+
+  [
+    "abort(): what is begun before MAINLOOP has left is for its next run",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader, writer] = rig.pipe();
+      const begin: Record<string, () => Promise<unknown>> = {
+        "sleep(0)": () => sleep(),
+        "sleep(1)": () => sleep(1),
+        trampoline: () => {
+          setImmediate(() => rig.write(writer));
+          return trampoline(reader, { read: true });
+        },
+        spawn: () => spawn(() => {}).wait(),
+        timer: () =>
+          new Promise<void>((done) => hub.scheduleCallGlobal(1, done)),
+      };
+      for (const [name, wait] of Object.entries(begin)) {
+        for (const parked of [false, true]) {
+          // By main, ...
+          await sleep();
+          hub.scheduleCallGlobal(60_000, never);
+          if (parked) await rig.parked();
+          hub.abort();
+          await within(5000, wait());
+          // ... and by a greenthread.
+          const gt = spawn(async () => {
+            hub.abort();
+            await wait();
+            return name;
+          });
+          assert.equal(await within(5000, gt.wait()), name);
+          rig.read(reader, 9);
+        }
+      }
+    },
+  ],
+
+  [
+    "abort(): what the last pass brings about is lost with it",
+    async (rig) => {
+      const { hub } = rig;
+      let rounds = 0;
+      const looper = spawn(async () => {
+        for (;; rounds++) await sleep();
+      });
+      let ticks = 0;
+      const tick = (): void => {
+        ticks++;
+        hub.scheduleCallGlobal(0, tick);
+        spawn(never);
+      };
+      await rig.passes(3);
+      hub.scheduleCallGlobal(0, () => {
+        hub.abort();
+        tick();
+      });
+      while (ticks === 0 || hub.running) await macrotask();
+      const before = rounds;
+      for (let i = 0; i < 10; i++) await macrotask();
+      assert.deepEqual([ticks, rounds - before, hub.running], [1, 0, false]);
+      assert.equal(hub.getTimersCount(), 0);
+      await kill(looper);
+      assert.equal(rounds, before);
+    },
+  ],
+
+  [
+    "kill() of what a hub has left behind resolves, whatever becomes of it",
+    async () => {
+      const ends: Record<string, (hub: BaseHub) => unknown> = {
+        "abort()": (hub) => hub.abort(),
+        "abort({ wait: true })": (hub) => hub.abort({ wait: true }),
+        "close()": (hub) => hub.close(),
+      };
+      for (const [name, end] of Object.entries(ends)) {
+        for (const killsFirst of [true, false]) {
+          const hub = getHub();
+          const victim = spawn(() => sleep(1e6));
+          await sleep();
+          const first = killsFirst ? kill(victim) : null;
+          await end(hub);
+          await within(5000, first ?? kill(victim));
+          assert.ok(victim.dead, name);
+        }
+      }
     },
   ],
 
