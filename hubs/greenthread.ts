@@ -108,7 +108,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   ) {
     this.#fn = fn;
     this.#args = args;
-    this.#name = name !== "" ? name : fn?.name || "anonymous";
+    this.#name = name !== "" ? name : nameOf(fn);
     if (fn === null) this.#state = STARTED;
     else thread.observer?.made(this as GreenThread);
   }
@@ -514,6 +514,12 @@ function lapse(gt: GreenThread, what: Cancellable): void {
 let takenGate: (gt: GreenThread) => void;
 function takeGate(resolve: (gt: GreenThread) => void): void {
   takenGate = resolve;
+}
+
+/** A function's `name` need be no string. */
+function nameOf(fn: AnyFunction | null): string {
+  const name: unknown = fn?.name;
+  return typeof name === "string" && name !== "" ? name : "anonymous";
 }
 
 /** Anything can be thrown, even what throws when it is looked at. */

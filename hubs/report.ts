@@ -14,7 +14,12 @@ export function reportError(what: string, error: unknown): void {
   try {
     console.error(`${what}:`, error);
   } catch {
-    // An error whose own inspection throws must not end MAINLOOP.
-    console.error(`${what}: (an error that cannot be shown)`);
+    // Neither an error whose own inspection throws nor a stderr that takes
+    // nothing (a full disk) may end MAINLOOP.
+    try {
+      console.error(`${what}: (an error that cannot be shown)`);
+    } catch {
+      // Nobody can be told.
+    }
   }
 }

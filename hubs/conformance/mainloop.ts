@@ -224,6 +224,25 @@ export const mainloopCases: readonly Case[] = [
     rig.takeReports();
   }],
 
+  ["a stderr that takes nothing cannot end MAINLOOP", async (rig) => {
+    const fails = (): never => {
+      throw new Error("stderr fails");
+    };
+    console.error = fails;
+    const odd = function (): never {
+      throw new Error("odd");
+    };
+    Object.defineProperty(odd, "name", { value: Symbol("no string") });
+    const gts = [spawn(fails), spawn(odd)];
+    rig.hub.scheduleCallGlobal(0, fails);
+    gts[0]!.link(fails);
+    const rejected = failure(gts[1]!.wait());
+    await rig.passes(3);
+    assert.equal(rig.hub.running, true);
+    assert.equal((await rejected).message, "odd");
+    assert.equal((await failure(gts[0]!.wait())).message, "stderr fails");
+  }],
+
   ["kill() of MAINLOOP is refused", async (rig) => {
     await sleep();
     const error = await failure(kill(rig.hub.greenlet));
