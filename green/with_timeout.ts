@@ -8,6 +8,8 @@
  * @module
  */
 
+import { getCurrent } from "../hubs/greenthread.ts";
+import { Scope } from "../hubs/scope.ts";
 import { outer } from "../hubs/thrown.ts";
 import {
   checkedError,
@@ -27,8 +29,11 @@ export interface WithTimeoutOptions<U> {
 /**
  * Call `fn` and wait for what it returns, at most `ms`.
  *
- * At expiry the timeout is thrown at the switch point `fn` is in; an ordinary
- * `await` in `fn` is not interrupted, so wrap a promise with `waitFor`.
+ * At expiry the timeout is thrown at the switch point `fn` is in, and at no
+ * other wait of the caller's: several may be under way side by side. An
+ * ordinary `await` in `fn` is not interrupted, so wrap a promise with `waitFor`.
+ * A wait that was begun before is limited if `fn` returns it, or if it is the
+ * only one of the greenthread (not of main).
  *
  * @param ms Milliseconds; null: no limit.
  * @param fn What is limited.
@@ -66,9 +71,12 @@ async function limit<T, U>(
   const { error } = options;
   if (error !== undefined) checkedError(error, "error");
   const custom = error === undefined ? null : makeError(error);
-  using timeout = new Timeout(ms, custom).outliveGreenlet();
+  // Without a limit in time there is nothing to keep track of.
+  if (ms === null || ms === undefined || ms === Infinity) return await fn();
+  using scope = new Scope(getCurrent());
+  using timeout = new Timeout(ms, custom).limit(scope);
   try {
-    return await fn();
+    return await scope.run(fn);
   } catch (thrown) {
     const own = thrown === (custom ?? timeout) && timeout.struck;
     if (own && "timeoutValue" in options) return options.timeoutValue as U;

@@ -14,6 +14,7 @@ import { GreenletExit, HubError } from "./errors.ts";
 import { LocalTimers } from "./local_timers.ts";
 import { reportError } from "./report.ts";
 import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
+import { Scope } from "./scope.ts";
 import {
   BARE,
   HAPPENED,
@@ -49,6 +50,13 @@ export type LinkFunction<T> = (
   ...args: any[]
 ) => unknown;
 
+/** What is thrown at a greenthread at its next wait ... */
+export interface Kept {
+  readonly error: unknown;
+  /** ... inside of this time limit; null: wherever. */
+  readonly scope: Scope | null;
+}
+
 interface Link {
   readonly fn: AnyFunction;
   readonly args: readonly unknown[];
@@ -74,7 +82,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   /** Its pending waits: one, or more than one has made a set of, oldest first. */
   #waits: Suspension | Set<Suspension> | null = null;
   /** Thrown while it waited for nothing, oldest first. */
-  #kept: { error: unknown }[] | null = null;
+  #kept: Kept[] | null = null;
   #state = UNSTARTED;
   /** In which wave of resumes it runs; 0 when it waits. @internal */
   wave = 0;
@@ -248,21 +256,41 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       if (this.started) this.keep(error);
       return;
     }
-    noteThrown(error);
     const gt = this as GreenThread;
-    // Each throw takes its wait from those pending. One that was begun and is to
-    // be awaited later fails with the rest: nobody's unhandled rejection.
+    // Each throw takes its wait from those pending.
     for (
       let wait = GreenThread.#oldest(gt);
       wait !== null;
       wait = GreenThread.#oldest(gt)
     ) {
-      wait.promise.catch(ignore);
-      wait.throw(error);
+      GreenThread.#throwAt(wait, error);
     }
   }
 
   // What follows is for the hub's own modules.
+
+  /**
+   * Throw `error` at the waits that the limit `scope` is around; false if there
+   * is none. One that was begun before counts if it is what the limited function
+   * has returned, or a greenthread's only one: it must be what that awaits.
+   * @internal
+   */
+  throwInside(scope: Scope, error: unknown): boolean {
+    const waits = this.#waits;
+    const all = waits instanceof Set
+      ? [...waits]
+      : waits === null
+      ? []
+      : [waits];
+    let inside = all.filter((wait) =>
+      scope.holds(wait.scope) || wait.promise === scope.returned
+    );
+    if (
+      inside.length === 0 && all.length === 1 && this as GreenThread !== main
+    ) inside = all;
+    for (const wait of inside) GreenThread.#throwAt(wait, error);
+    return inside.length > 0;
+  }
 
   /** It is a hub's own. @internal */
   get isMainloop(): boolean {
@@ -416,24 +444,25 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     return waits instanceof Set ? waits.size > 0 : waits !== null;
   }
 
-  /** Take the first that was thrown while it waited for nothing. @internal */
-  takeKept(): { error: unknown } | null {
-    const kept = this.#kept;
-    if (kept === null) return null;
-    if (kept.length === 1) this.#kept = null;
-    return kept.shift()!;
+  /** Take the first that is to be thrown at a wait begun in `scope`. @internal */
+  takeKept(scope: Scope | null): Kept | null {
+    const all = this.#kept;
+    if (all === null) return null;
+    const first = all.find((kept) => kept.scope?.holds(scope) ?? true) ?? null;
+    if (first !== null) this.dropKept(first);
+    return first;
   }
 
-  /** Throw `error` at its next wait. @internal */
-  keep(error: unknown): { error: unknown } {
+  /** Throw `error` at its next wait, or the next one inside `scope`. @internal */
+  keep(error: unknown, scope: Scope | null = null): Kept {
     noteThrown(error);
-    const kept = { error };
+    const kept = { error, scope };
     (this.#kept ??= []).push(kept);
     return kept;
   }
 
   /** Do not throw it, if that is still to be done. @internal */
-  dropKept(dropped: { error: unknown }): void {
+  dropKept(dropped: Kept): void {
     const rest = this.#kept?.filter((kept) => kept !== dropped) ?? [];
     this.#kept = rest.length > 0 ? rest : null;
   }
@@ -453,6 +482,16 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   // Static: private methods take a word of every object.
+
+  /**
+   * One that was begun and is to be awaited later fails with the rest: nobody's
+   * unhandled rejection.
+   */
+  static #throwAt(wait: Suspension, error: unknown): void {
+    noteThrown(error);
+    wait.promise.catch(ignore);
+    wait.throw(error);
+  }
 
   static #oldest(gt: GreenThread): Suspension | null {
     const waits = gt.#waits;
@@ -595,11 +634,13 @@ export function suspend(
       "Cannot wait in MAINLOOP: do not call blocking functions from the mainloop",
     );
   }
-  const kept = current.takeKept();
+  const scope = Scope.current();
+  const kept = current.takeKept(scope);
   if (kept !== null) throw kept.error;
   const suspension = used ?? new Suspension(current, hub);
   if (used !== null) used.renew(current, hub);
   suspension.owner = owner;
+  suspension.scope = scope;
   current.addSuspension(suspension);
   hub.waits(current);
   hub.launch();

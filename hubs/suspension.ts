@@ -12,6 +12,7 @@
 
 import type { GreenThread } from "./greenthread.ts";
 import type { Entry, Scheduler } from "./scheduler.ts";
+import type { Scope } from "./scope.ts";
 
 /** Who set up a wait, and can undo it. */
 export interface SuspensionOwner {
@@ -61,6 +62,8 @@ export class Suspension implements Entry {
   hub: Scheduler;
   /** Undoes the wait; null when there is nothing to undo. */
   owner: SuspensionOwner | null = null;
+  /** The time limit it was begun inside of. */
+  scope: Scope | null = null;
 
   #resolve: (value: unknown) => void;
   #reject: (reason: unknown) => void;

@@ -8,9 +8,10 @@
  */
 
 import { HubError } from "./errors.ts";
-import { getCurrent, type GreenThread } from "./greenthread.ts";
+import { getCurrent, type GreenThread, type Kept } from "./greenthread.ts";
 import { checkDelay } from "./checks.ts";
 import type { Cancellable } from "./scheduler.ts";
+import type { Scope } from "./scope.ts";
 import { currentHub } from "./thread.ts";
 
 /** An error, or a class of which one is made when it is thrown. */
@@ -71,8 +72,10 @@ export class Timeout extends Error implements Disposable {
   #timer: Cancellable | null = null;
   #greenlet: GreenThread | null = null;
   /** What was thrown at a greenthread that waited for nothing just then. */
-  #kept: { error: unknown } | null = null;
+  #kept: Kept | null = null;
   #struck = false;
+  /** It limits what `withTimeout` has called, and nothing else. */
+  #scope: Scope | null = null;
 
   /**
    * Start a timeout.
@@ -139,8 +142,12 @@ export class Timeout extends Error implements Disposable {
     return this.#struck;
   }
 
-  /** It goes on if its greenthread ends: whoever made it will cancel it. @internal */
-  outliveGreenlet(): this {
+  /**
+   * Strike only what is begun in `scope`. It goes on if its greenthread ends:
+   * whoever made it will cancel it. @internal
+   */
+  limit(scope: Scope): this {
+    this.#scope = scope;
     this.#greenlet?.outlive(this);
     return this;
   }
@@ -151,17 +158,22 @@ export class Timeout extends Error implements Disposable {
     this.#greenlet = null;
     greenlet.outlive(this);
     // MAINLOOP cannot be bothered; nor what ended in time, unless code of it
-    // still waits.
+    // still waits or is limited.
     const { waiting } = greenlet;
-    if (greenlet.isMainloop || greenlet.dead && !waiting) return;
+    const scope = this.#scope;
+    if (greenlet.isMainloop) return;
+    if (greenlet.dead && !waiting && scope === null) return;
     this.#struck = true;
     const error = this.#error === null ? this : makeError(this.#error);
-    if (waiting) greenlet.throw(error);
-    else {
-      // It will be thrown at the next wait, unless the block ends before.
-      this.#greenlet = greenlet;
-      this.#kept = greenlet.keep(error);
+    if (scope !== null) {
+      if (greenlet.throwInside(scope, error)) return;
+    } else if (waiting) {
+      greenlet.throw(error);
+      return;
     }
+    // It will be thrown at the next wait, unless the block ends before.
+    this.#greenlet = greenlet;
+    this.#kept = greenlet.keep(error, scope);
   }
 
   /** One that says what expired, without a timer. @internal */

@@ -86,18 +86,15 @@ class Program {
     this.#tasks.push(task);
   }
 
-  /**
-   * Run `fn` as main, as code that Deno's loop has called, or in a greenthread,
-   * where `own` is true: the place for what only the running one may have.
-   */
-  run(fn: (own: boolean) => Promise<unknown>): void {
+  /** Run `fn` as main, as code that Deno's loop has called, or in a greenthread. */
+  run(fn: () => Promise<unknown>): void {
     switch (this.below(4)) {
       case 0:
-        return this.expect(fn(false));
+        return this.expect(fn());
       case 1:
-        return this.expect(turn().then(() => fn(false)));
+        return this.expect(turn().then(fn));
       default:
-        return this.expect(spawn(fn, true).wait());
+        return this.expect(spawn(fn).wait());
     }
   }
 
@@ -151,11 +148,11 @@ function queues(it: Program): void {
         await queue.put(i);
       }
     });
-    it.run(async (own) => {
+    it.run(async () => {
       for (let got = 0; got < share;) {
         await it.detour();
         const timeoutValue = -1;
-        const item = own && it.once(4)
+        const item = it.once(4)
           ? await withTimeout(it.fraction(), () => queue.get(), {
             timeoutValue,
           })

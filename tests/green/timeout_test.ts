@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import {
   getHub,
+  GreenEvent,
   GreenletExit,
   HubError,
   kill,
@@ -321,6 +322,139 @@ greenTest(
     await settle();
     await clock.advance(5);
     assertStrictEquals(await ended, outer);
+  },
+);
+
+/** An ordinary await that ends when `gate` does. */
+async function ordinary(gate: Promise<void>): Promise<void> {
+  await gate;
+}
+
+/** The same code as main, in a greenthread, and after one has ended. */
+const PLACES: Record<string, <T>(fn: () => Promise<T>) => Promise<T>> = {
+  main: (fn) => fn(),
+  "a greenthread": (fn) => spawn(fn).wait(),
+  "code of one that has ended": async (fn) => {
+    const gate = Promise.withResolvers<void>();
+    const gt = spawn(() => ({ later: ordinary(gate.promise).then(fn) }));
+    const { later } = await gt.wait();
+    gate.resolve();
+    return await later;
+  },
+};
+
+for (const [place, run] of Object.entries(PLACES)) {
+  greenTest(
+    `withTimeout() side by side: each strikes its own, in ${place}`,
+    async () => {
+      const clock = new StoppedClock();
+      const late = { timeoutValue: "late" };
+      const ended = run(() =>
+        Promise.all([
+          withTimeout(10, long, late),
+          withTimeout(50, () => sleep(30).then(() => "in time")),
+          sleep(20).then(() => "unlimited"),
+          withTimeout(50, async () => {
+            const inner = withTimeout(15, long, { timeoutValue: "inner" });
+            const other = sleep(30).then(() => "other");
+            return (await Promise.all([inner, other])).join();
+          }),
+          withTimeout(
+            40,
+            () => withTimeout(60, long, { timeoutValue: 0 }),
+            late,
+          ),
+        ])
+      );
+      await settle();
+      for (let i = 0; i < 10; i++) {
+        await clock.advance(5);
+      }
+      const expected = ["late", "in time", "unlimited", "inner,other", "late"];
+      assertEquals<unknown[]>(await ended, expected);
+    },
+  );
+
+  greenTest(
+    `withTimeout() in an ordinary await strikes at its next wait, in ${place}`,
+    async () => {
+      const clock = new StoppedClock();
+      const gate = Promise.withResolvers<void>();
+      const ended = run(() =>
+        Promise.all([
+          withTimeout(10, async () => {
+            await ordinary(gate.promise);
+            await long();
+          }, { timeoutValue: "late" }),
+          // The other one, begun after the expiry.
+          ordinary(gate.promise).then(() => sleep(20)).then(() => "unlimited"),
+        ])
+      );
+      await settle();
+      await clock.advance(10);
+      gate.resolve();
+      await settle();
+      for (let i = 0; i < 4; i++) await clock.advance(5);
+      assertEquals(await ended, ["late", "unlimited"]);
+    },
+  );
+
+  greenTest(
+    `withTimeout() limits a wait begun before that is returned, in ${place}`,
+    async () => {
+      const clock = new StoppedClock();
+      const ended = run(async () => {
+        const begun = long();
+        return await withTimeout(10, () => begun, { timeoutValue: "late" });
+      });
+      await settle();
+      await clock.advance(10);
+      assertEquals(await ended, "late");
+    },
+  );
+}
+
+greenTest("withTimeout() limits the one wait a greenthread is in", async () => {
+  const clock = new StoppedClock();
+  const gt = spawn(async () => {
+    const begun = long();
+    return await withTimeout(10, async () => void await begun, {
+      timeoutValue: "late",
+    });
+  });
+  await settle();
+  await clock.advance(10);
+  assertEquals(await gt.wait(), "late");
+});
+
+greenTest("withTimeout() leaves alone what was spawned inside", async () => {
+  const clock = new StoppedClock();
+  const inside = Promise.withResolvers<ReturnType<typeof spawn>>();
+  const limited = withTimeout(10, async () => {
+    inside.resolve(spawn(() => sleep(20).then(() => "slept")));
+    await long();
+  }, { timeoutValue: "late" });
+  const gt = await inside.promise;
+  await settle();
+  for (let i = 0; i < 4; i++) await clock.advance(5);
+  assertEquals([await limited, await gt.wait()], ["late", "slept"]);
+});
+
+greenTest(
+  "withTimeout() of main does not strike a server of main's",
+  async () => {
+    const clock = new StoppedClock();
+    const gate = Promise.withResolvers<void>();
+    const event = new GreenEvent<string>();
+    const serving = event.wait();
+    // It expires in an ordinary await, and never waits again.
+    const limited = withTimeout(10, () => ordinary(gate.promise));
+    await settle();
+    await clock.advance(10);
+    gate.resolve();
+    await limited;
+    event.send("served");
+    assertEquals(await serving, "served");
   },
 );
 
