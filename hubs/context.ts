@@ -23,6 +23,8 @@ export interface Context<T> {
   enter(value: T): void;
   /** Call `fn` with the value set. */
   run(value: T, fn: () => void): void;
+  /** The same, and leave everybody else's values. */
+  runAlone(value: T, fn: () => void): void;
   /** Nobody else's value is in force here, so there is nothing to inherit. */
   alone(): boolean;
   /** As {@linkcode Context.enter}, and leave everybody else's values. */
@@ -73,20 +75,23 @@ export function directContext<T>(
         : { __proto__: null, ...outer, [KEY]: value },
     );
   };
+  const enterAlone = (value: T): void => setAsyncContext(new Frame(value));
+  const runIn = (how: (value: T) => void, value: T, fn: () => void): void => {
+    const outer = getAsyncContext();
+    how(value);
+    try {
+      fn();
+    } finally {
+      setAsyncContext(outer);
+    }
+  };
   return {
     get: () => (getAsyncContext() as Frame<T> | null | undefined)?.[KEY],
     enter,
-    run(value, fn) {
-      const outer = getAsyncContext();
-      enter(value);
-      try {
-        fn();
-      } finally {
-        setAsyncContext(outer);
-      }
-    },
+    run: (value, fn) => runIn(enter, value, fn),
+    runAlone: (value, fn) => runIn(enterAlone, value, fn),
     alone: () => ours(getAsyncContext()),
-    enterAlone: (value) => setAsyncContext(new Frame(value)),
+    enterAlone,
   };
 }
 
@@ -97,6 +102,8 @@ export function storedContext<T>(): Context<T> {
     get: () => storage.getStore(),
     enter: (value) => storage.enterWith(value),
     run: (value, fn) => storage.run(value, fn),
+    // Others' values cannot be left.
+    runAlone: (value, fn) => storage.run(value, fn),
     alone: () => false,
     enterAlone: (value) => storage.enterWith(value),
   };

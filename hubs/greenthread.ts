@@ -9,6 +9,7 @@
  * @module
  */
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { makeContext } from "./context.ts";
 import { GreenletExit, HubError } from "./errors.ts";
 import { LocalTimers } from "./local_timers.ts";
@@ -611,9 +612,28 @@ export function getCurrent(): GreenThread {
   return context.get() ?? main;
 }
 
-/** Run `fn` as `gt`: how MAINLOOP gets its own context. @internal */
+/**
+ * Run `fn` as `gt`, in a context that has nothing of the caller's: how MAINLOOP
+ * gets its own. @internal
+ */
 export function runAs(gt: GreenThread, fn: () => void): void {
-  context.run(gt, fn);
+  context.runAlone(gt, fn);
+}
+
+/**
+ * `fn` as MAINLOOP shall call it: other `AsyncLocalStorage`s see in it what they
+ * see now, as in a callback of `setTimeout`. @internal
+ */
+export function carried(fn: AnyFunction): AnyFunction {
+  if (context.alone() || typeof fn !== "function") return fn;
+  const inside = AsyncLocalStorage.snapshot();
+  const call = (...args: unknown[]): unknown => {
+    const current = getCurrent();
+    let result: unknown;
+    inside(() => context.run(current, () => result = fn(...args)));
+    return result;
+  };
+  return Object.defineProperty(call, "name", { value: fn.name });
 }
 
 /**

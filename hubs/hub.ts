@@ -13,8 +13,13 @@ import {
   checkScheduled,
 } from "./checks.ts";
 import { HubError, IOClosed } from "./errors.ts";
-import { getCurrent, type GreenThread, suspend } from "./greenthread.ts";
-import type { AnyFunction } from "./greenthread.ts";
+import {
+  type AnyFunction,
+  carried,
+  getCurrent,
+  type GreenThread,
+  suspend,
+} from "./greenthread.ts";
 import type { IdleOptions } from "./idle.ts";
 import { bequeath } from "./inheritance.ts";
 import {
@@ -279,7 +284,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   /**
    * Call `fn(...args)` from MAINLOOP after `ms`, whatever becomes of the
    * caller. Never early; with equal deadlines in the order of scheduling; never
-   * in the pass that schedules it.
+   * in the pass that schedules it. An `AsyncLocalStorage` has the value in it
+   * that it has here.
    *
    * @throws {TypeError} If `ms` is no number or `fn` no function.
    * @throws {RangeError} If `ms` is NaN.
@@ -290,7 +296,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     ...args: A
   ): Timer {
     const given = args.length === 0 ? null : args;
-    return this.#schedule(ms, fn as AnyFunction, given, null);
+    return this.#schedule(ms, carried(fn as AnyFunction), given, null);
   }
 
   /**
@@ -303,7 +309,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     ...args: A
   ): Timer {
     const local = getCurrent();
-    const timer = this.#schedule(ms, fn as AnyFunction, args, { local });
+    const call = carried(fn as AnyFunction);
+    const timer = this.#schedule(ms, call, args, { local });
     local.keepTimer(timer);
     return timer;
   }

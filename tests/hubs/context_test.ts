@@ -101,6 +101,42 @@ Deno.test("spawn() hands on nothing of whoever launched MAINLOOP", async () => {
   assertEquals(await gt.wait(), [undefined, undefined, gt]);
 });
 
+Deno.test("timers hand on the AsyncLocalStorages of who has made them", async () => {
+  const request = new AsyncLocalStorage<string>();
+  const hub = getHub();
+  const seen: unknown[] = [];
+  const callback = (way: string): void => {
+    seen.push(way, request.getStore(), getCurrent() === hub.greenlet);
+    spawn(() => seen.push(`${way}: ${request.getStore()}`));
+  };
+  request.run("a", () => hub.scheduleCallGlobal(0, callback, "global"));
+  request.run("b", () => hub.scheduleCallLocal(0, callback, "local"));
+  hub.scheduleCallGlobal(0, callback, "bare");
+  assertEquals(hub.getTimers().map((timer) => timer.what), [
+    "callback",
+    "callback",
+    "callback",
+  ]);
+  await sleep();
+  await sleep();
+  assertEquals(seen, [
+    ...["global", "a", true],
+    ...["local", "b", true],
+    ...["bare", undefined, true],
+    ...["global: a", "local: b", "bare: undefined"],
+  ]);
+});
+
+Deno.test("MAINLOOP's callbacks see nothing of whoever launched it", async () => {
+  const storage = new AsyncLocalStorage<number>();
+  await getHub().close();
+  await storage.run(9, () => sleep());
+  const seen = await new Promise((resolve) =>
+    getHub().scheduleCallGlobal(0, () => resolve(storage.getStore()))
+  );
+  assertEquals(seen, undefined);
+});
+
 Deno.test("spawn() ends the right one, whatever its function enters", async () => {
   const storage = new AsyncLocalStorage<number>();
   const gts = [1, 2, 3].map((n) =>
