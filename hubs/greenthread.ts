@@ -23,7 +23,7 @@ import {
   type SuspensionOwner,
 } from "./suspension.ts";
 import { currentHub, thread } from "./thread.ts";
-import { ignore, noteThrown, refused } from "./thrown.ts";
+import { ignore, noteAddressed, noteThrown, refused } from "./thrown.ts";
 
 const context = makeContext<GreenThread>();
 
@@ -257,7 +257,27 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       if (this.started) this.keep(error);
       return;
     }
+    // What has taken it may be something on the side that nobody awaits yet, or
+    // ever, while its code is in an ordinary await.
+    const again = (): void => {
+      GreenThread.#address(this as GreenThread, error, ignore);
+      if (this.started) this.throw(error);
+    };
+    this.interrupt(error, again);
+  }
+
+  /**
+   * Throw `error` at every wait it is in. Main waits for many, each by itself;
+   * what others leave unhandled has reached them, and `untaken` is called.
+   * @internal
+   */
+  interrupt(error: unknown, untaken: () => void): void {
     const gt = this as GreenThread;
+    GreenThread.#address(
+      gt,
+      error,
+      this.#waits instanceof Set ? ignore : untaken,
+    );
     // Each throw takes its wait from those pending.
     for (
       let wait = GreenThread.#oldest(gt);
@@ -494,6 +514,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     wait.throw(error);
   }
 
+  static #address(gt: GreenThread, error: unknown, untaken: () => void): void {
+    if (gt !== main) noteAddressed(error, untaken);
+  }
+
   static #oldest(gt: GreenThread): Suspension | null {
     const waits = gt.#waits;
     if (!(waits instanceof Set)) return waits;
@@ -680,7 +704,12 @@ export function killGreenThread(
   }
   const current = getCurrent();
   // What waits does not run: then it is an event handler it has set up.
-  if (current === gt && !gt.waiting) return Promise.reject(error);
+  if (current === gt && !gt.waiting) {
+    const promise = Promise.reject(error);
+    // It need not be awaited here: then it strikes at the next wait.
+    noteAddressed(promise, () => gt.throw(error));
+    return promise;
+  }
   try {
     const { started } = gt;
     gt.throw(error);

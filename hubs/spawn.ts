@@ -158,8 +158,9 @@ function sleepFor(ms: number): Promise<void> {
  * and whatever was scheduled before run first. A dead one: at once. One that
  * has not started never runs. One inside an ordinary `await` gets the error at
  * its next switch point, and kill resolves in the next pass. Killing oneself
- * rejects with `error`; but an event handler kills the greenthread that set it
- * up, and waits meanwhile, like any other.
+ * rejects with `error`, which strikes at the next wait if nobody awaits that;
+ * but an event handler kills the greenthread that set it up, and waits
+ * meanwhile, like any other.
  *
  * @param gt Whom.
  * @param error What is thrown; default a new {@linkcode GreenletExit}.

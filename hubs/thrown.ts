@@ -11,17 +11,58 @@
  * The trap it guards: silencing too much. A call that fails by itself, and that
  * nobody awaits, must stay an unhandled rejection. So it is the error that
  * counts: only one that was thrown at a greenthread, or that it ended with,
- * rejects in silence. (A primitive cannot be told from others of its value, so
- * it never does.)
+ * rejects in silence. (A primitive cannot be told from others of its value: it
+ * does so in the same turn of Deno's loop alone.)
+ *
+ * A promise of the user's own making, such as that of an async function which he
+ * will await later, nobody can see to. It becomes an unhandled rejection, and is
+ * recognised then by its error; see {@linkcode noteAddressed}.
  *
  * @module
  */
 
 const thrown = new WeakSet<object>();
+const primitives = new Set<unknown>();
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null ||
+    typeof value === "function";
+}
 
 /** Note that `error` has been thrown at a greenthread, or has ended one. */
 export function noteThrown(error: unknown): void {
-  if (typeof error === "object" && error !== null) thrown.add(error);
+  if (isObject(error)) thrown.add(error);
+  else {
+    if (primitives.size === 0) setImmediate(() => primitives.clear());
+    primitives.add(error);
+  }
+}
+
+function wasThrown(error: unknown): boolean {
+  return isObject(error) ? thrown.has(error) : primitives.has(error);
+}
+
+/** By error, or by promise: what to do if nobody has taken it. */
+const addressed = new WeakMap<object, () => void>();
+let listening = false;
+
+/**
+ * An unhandled rejection with this error, or of this promise, is none: the
+ * error has an addressee, and `untaken` sees to it that he gets it.
+ */
+export function noteAddressed(what: unknown, untaken: () => void): void {
+  if (!isObject(what)) return;
+  addressed.set(what, untaken);
+  if (listening) return;
+  listening = true;
+  addEventListener("unhandledrejection", (event) => {
+    const { promise, reason } = event;
+    const key = addressed.has(promise) ? promise : reason;
+    const untaken = isObject(key) ? addressed.get(key) : undefined;
+    if (untaken === undefined) return;
+    event.preventDefault();
+    untaken();
+  });
 }
 
 /** A rejection handler for a promise that need not be awaited. */
@@ -33,7 +74,7 @@ export function ignore(): void {}
  */
 export function outer<T>(promise: Promise<T>): Promise<T> {
   const seen = promise.catch((error) => {
-    if (thrown.has(error)) seen.catch(ignore);
+    if (wasThrown(error)) seen.catch(ignore);
     throw error;
   });
   return seen;
@@ -54,6 +95,6 @@ export function outerSteps<T, R>(
  */
 export function refused(error: unknown): Promise<never> {
   const promise = Promise.reject(error);
-  if (thrown.has(error as object)) promise.catch(ignore);
+  if (wasThrown(error)) promise.catch(ignore);
   return promise;
 }

@@ -201,13 +201,14 @@ Deno.test("waitReady() killed in the pass that found it ready is only killed", a
   const end = assertRejects(() => waiter.wait(), GreenletExit);
   using other = new Pair();
   const hub = getHub();
-  await sleep();
-  other.send(other.a);
-  // Called in the same sweep, before the wait is concluded.
-  const killer = hub.add(hub.READ, other.a, () => {
-    hub.remove(killer);
-    void waiter.kill();
-  }, () => {});
+  spawn(() => {
+    other.send(other.a);
+    // Called in the same sweep, before the wait is concluded.
+    const killer = hub.add(hub.READ, other.a, () => {
+      hub.remove(killer);
+      void waiter.kill();
+    }, () => {});
+  });
   await end;
 });
 

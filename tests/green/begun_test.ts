@@ -21,6 +21,7 @@ import {
 } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
 import { killedBefore } from "../helpers/begun.ts";
+import { projectUrl, runProgram } from "../helpers/spawn.ts";
 import { failure, type Rig } from "../../hubs/conformance/rig.ts";
 import { greenTest, settle, StoppedClock } from "./helpers.ts";
 
@@ -215,3 +216,120 @@ greenTest(
     );
   },
 );
+
+/** Programs that an unhandled rejection would end, and what they print. */
+const OWN_PROMISES: Record<string, [program: string, prints: string[]]> = {
+  "a Timeout, with one begun on the side": [
+    `const gt = spawn(async () => {
+      const begun = job();
+      try {
+        using _limit = new Timeout(1);
+        await sleep(1e6);
+      } catch (error) {
+        console.log(error.name);
+      }
+      await turns(3);
+      return await begun.catch((error) => error.name);
+    });
+    console.log(await gt.wait());`,
+    ["Timeout", "Timeout"],
+  ],
+  "kill(), with one begun on the side": [
+    `const gt = spawn(async () => {
+      const begun = job();
+      await sleep(1e6);
+      await begun;
+    });
+    await sleep();
+    await kill(gt);
+    await turns(3);
+    console.log(await end(gt));`,
+    ["GreenletExit"],
+  ],
+  "kill() in an ordinary await, with one begun on the side": [
+    `const gt = spawn(async () => {
+      const begun = job();
+      await turns(5);
+      await sleep();
+      await begun;
+    });
+    await sleep();
+    await kill(gt);
+    console.log(await end(gt));`,
+    ["GreenletExit"],
+  ],
+  "kill() of oneself that is not awaited": [
+    `const gts = [
+      spawn(async () => {
+        kill(getCurrent());
+        await sleep(1e6);
+      }),
+      spawn(async () => {
+        const self = getCurrent();
+        setTimeout(() => { self.kill(); });
+        await turns(5);
+        await sleep(1e6);
+      }),
+    ];
+    for (const gt of gts) console.log(await end(gt));`,
+    ["GreenletExit", "GreenletExit"],
+  ],
+  "kill() of oneself that is awaited, once": [
+    `const gt = spawn(async () => {
+      await kill(getCurrent()).catch((error) => console.log(error.name));
+      await sleep();
+      return "went on";
+    });
+    console.log(await end(gt));`,
+    ["GreenletExit", "went on"],
+  ],
+  "kill() by a primitive": [
+    `const pool = new GreenPool(0);
+    const gt = spawn(async () => {
+      const begun = pool.spawn(job);
+      await sleep(1e6);
+      await begun;
+    });
+    const ended = end(gt);
+    await sleep();
+    await kill(gt, "stop");
+    await turns(3);
+    console.log(await ended);`,
+    ["stop"],
+  ],
+};
+
+for (const [what, [program, prints]] of Object.entries(OWN_PROMISES)) {
+  Deno.test(`${what} is no unhandled rejection`, async () => {
+    const result = await runProgram(
+      `import { getCurrent, GreenPool, kill, sleep, spawn, Timeout }
+        from "${projectUrl("mod.ts")}";
+      const job = async () => await sleep(1e6);
+      const end = (gt) => gt.wait().catch((error) => error.name ?? error);
+      const turns = async (count) => {
+        while (count-- > 0) await new Promise((done) => setTimeout(done));
+      };
+      ${program}
+      Deno.exit();`,
+      { flags: ["--allow-all", "--no-check"] },
+    );
+    assertEquals(result.stdout.split("\n"), [...prints, ""], result.stderr);
+    assertEquals(result.code, 0);
+  });
+}
+
+Deno.test("an async function that fails by itself stays unhandled", async () => {
+  const result = await runProgram(
+    `import { kill, sleep, spawn } from "${projectUrl("mod.ts")}";
+    const victim = spawn(() => sleep(1e6));
+    await sleep();
+    await kill(victim);
+    spawn(() => {
+      void (async () => { throw new Error("its own"); })();
+    });
+    await sleep(50);
+    console.log("went on");`,
+    { flags: ["--allow-all", "--no-check"] },
+  );
+  assertEquals([result.code, result.stdout], [1, ""]);
+});
