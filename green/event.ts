@@ -30,7 +30,8 @@ const ERROR = 2;
  * if (await gt.wait() !== 42) throw new Error("not 42");
  * ```
  */
-export class GreenEvent<T = unknown> {
+// deno-lint-ignore no-explicit-any
+export class GreenEvent<T = any> {
   readonly #waiters = new Waiters();
   #state = UNSENT;
   #outcome: unknown = undefined;

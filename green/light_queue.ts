@@ -77,7 +77,8 @@ function endWithFull(suspension: Suspension, ms: number): void {
  * if (await sum.wait() !== 55) throw new Error("not 55");
  * ```
  */
-export class LightQueue<T = unknown> {
+// deno-lint-ignore no-explicit-any
+export class LightQueue<T = any> {
   readonly #store: Store<T>;
   readonly #handOver: HandOver<T>;
   readonly #putters = new Waiters<T>({ expired: endWithFull });

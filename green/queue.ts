@@ -31,7 +31,8 @@ import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
  * if (done !== 3) throw new Error("not done");
  * ```
  */
-export class Queue<T = unknown> extends LightQueue<T> {
+// deno-lint-ignore no-explicit-any
+export class Queue<T = any> extends LightQueue<T> {
   readonly #joiners = new Waiters();
   #unfinished = 0;
 
@@ -87,7 +88,8 @@ export class Queue<T = unknown> extends LightQueue<T> {
  * if (stack.tryGet() !== 3) throw new Error("not the newest");
  * ```
  */
-export class LifoQueue<T = unknown> extends Queue<T> {
+// deno-lint-ignore no-explicit-any
+export class LifoQueue<T = any> extends Queue<T> {
   /** As {@linkcode LightQueue}. */
   constructor(maxSize?: number | null) {
     super(maxSize, new LifoStore<T>());
@@ -118,7 +120,8 @@ export interface PriorityQueueOptions<T> {
  * if (jobs.tryGet()[1] !== "now") throw new Error("not the lowest");
  * ```
  */
-export class PriorityQueue<T = unknown> extends Queue<T> {
+// deno-lint-ignore no-explicit-any
+export class PriorityQueue<T = any> extends Queue<T> {
   /** As {@linkcode LightQueue}, with an order of its own if wanted. */
   constructor(maxSize?: number | null, options: PriorityQueueOptions<T> = {}) {
     super(maxSize, heap(options.compare));

@@ -140,3 +140,14 @@ greenTest("who waits can be killed though its hub was closed", async () => {
   assert(gt.dead);
   assertEquals(queue.getting, 0);
 });
+
+Deno.test("what is made without a type takes and gives anything", async () => {
+  const event = new GreenEvent();
+  const queue = new Queue();
+  event.send(1);
+  queue.tryPut("two");
+  // The type checker has its say before the test runs.
+  const one: number = await event.wait();
+  const two: string = await queue.get();
+  assertEquals([one, two], [1, "two"]);
+});
