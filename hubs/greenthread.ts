@@ -267,17 +267,17 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   }
 
   /**
-   * Throw `error` at every wait it is in. Main waits for many, each by itself;
-   * what others leave unhandled has reached them, and `untaken` is called.
-   * @internal
+   * Throw `error` at every wait it is in. If they are several, no promise made
+   * of one is an unhandled rejection: the others are told as well. Nor if it is
+   * one, with an `untaken`, which is called then. (Main waits for many, each by
+   * itself.) @internal
    */
-  interrupt(error: unknown, untaken: () => void): void {
+  interrupt(error: unknown, untaken: (() => void) | null): void {
     const gt = this as GreenThread;
-    GreenThread.#address(
-      gt,
-      error,
-      this.#waits instanceof Set ? ignore : untaken,
-    );
+    const waits = this.#waits;
+    const several = waits instanceof Set && waits.size > 1;
+    const told = several ? ignore : untaken;
+    if (told !== null) GreenThread.#address(gt, error, told);
     // Each throw takes its wait from those pending.
     for (
       let wait = GreenThread.#oldest(gt);

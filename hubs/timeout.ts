@@ -13,7 +13,6 @@ import { checkDelay } from "./checks.ts";
 import type { Cancellable } from "./scheduler.ts";
 import type { Scope } from "./scope.ts";
 import { currentHub } from "./thread.ts";
-import { ignore } from "./thrown.ts";
 
 /** An error, or a class of which one is made when it is thrown. */
 export type ErrorSource = Error | (new () => Error);
@@ -169,7 +168,7 @@ export class Timeout extends Error implements Disposable {
     if (scope !== null) {
       if (greenlet.throwInside(scope, error)) return;
     } else if (waiting) {
-      greenlet.interrupt(error, ignore);
+      greenlet.interrupt(error, null);
       return;
     }
     // It will be thrown at the next wait, unless the block ends before.
