@@ -164,7 +164,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * @param tb Called when there is nothing to wait for any more.
    * @param markAsClosed Called if the number was handed out anew.
    * @throws {HubError} If somebody else listens to it for the same.
-   * @throws {SystemError} EBADF if it is not open.
+   * @throws {SystemError} EBADF if it is not open; on a hub whose poller tells
+   * of that in its sweep, `tb` gets it in the next pass instead.
    */
   add(
     evtype: Interest,

@@ -67,7 +67,9 @@ export interface Poller {
   /**
    * Watch `fd` for exactly `interest` (READ, WRITE or both); 0 forgets it.
    *
-   * Idempotent; forgetting a closed descriptor is no error.
+   * Idempotent; forgetting a closed descriptor is no error. Of one that is not
+   * open and is to be watched it tells either way: it throws, or the next sweep
+   * reports it BAD. To throw is better: whoever waits hears of it at once.
    *
    * @throws {SystemError} EBADF if `fd` is not open and `interest` is not 0.
    */

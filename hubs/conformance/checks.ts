@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { SystemError } from "../../ffi/errors.ts";
 import type { BaseHub } from "../hub.ts";
-import type { Rig } from "./rig.ts";
+import { never, type Rig } from "./rig.ts";
 
 /** A hub notices within this time that a descriptor was closed in silence. */
 export const NOTICE_MS = 5000;
@@ -16,6 +16,22 @@ export const NOTICE_MS = 5000;
 export function assertBadFd(error: unknown): void {
   assert.ok(error instanceof SystemError, String(error));
   assert.equal(error.code, "EBADF");
+}
+
+/**
+ * Whether the hub's poller throws when it is to watch `fd`, which is not open.
+ * One that does not tells of it in its next sweep.
+ */
+export function refusesAtOnce(hub: BaseHub, fd: number): boolean {
+  let listener;
+  try {
+    listener = hub.add(hub.READ, fd, never, never);
+  } catch (error) {
+    assertBadFd(error);
+    return true;
+  }
+  hub.remove(listener);
+  return false;
 }
 
 /** Assert that MAINLOOP does next to nothing during some 50 ms. */

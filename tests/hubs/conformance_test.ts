@@ -6,6 +6,7 @@ import * as libevent from "../../hubs/libevent.ts";
 import * as poll from "../../hubs/poll.ts";
 import * as selects from "../../hubs/selects.ts";
 import { need } from "../helpers/need.ts";
+import * as late from "../third_party/late.ts";
 import * as parking from "../third_party/parking.ts";
 import * as tiny from "../third_party/tiny.ts";
 
@@ -17,3 +18,4 @@ if (need("libevent", libevent.isAvailable())) {
 }
 conformance("a third party's", tiny);
 conformance("a third party's that parks", parking);
+conformance("a third party's that tells of bad descriptors late", late);

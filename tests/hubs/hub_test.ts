@@ -26,6 +26,7 @@ import * as epolls from "../../hubs/epolls.ts";
 import * as libevent from "../../hubs/libevent.ts";
 import * as poll from "../../hubs/poll.ts";
 import * as selects from "../../hubs/selects.ts";
+import { refusesAtOnce } from "../../hubs/conformance/checks.ts";
 import { failure, never, within } from "../../hubs/conformance/rig.ts";
 import { hubTest } from "./hub_test_case.ts";
 
@@ -155,6 +156,14 @@ hubTest(
     assertEquals(poller.watched.get(5), 1);
   },
 );
+
+hubTest("a hub of ours refuses what is not open at once", (rig) => {
+  // Made here, it does not take the number that is closed.
+  const hub = getHub();
+  const [reader] = rig.pipe();
+  rig.close(reader);
+  assert(refusesAtOnce(hub, reader));
+});
 
 hubTest(
   "a poller that reports BAD: EBADF for reader and writer, once",

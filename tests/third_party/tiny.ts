@@ -23,14 +23,14 @@ export class TinyPoller implements Poller {
       this.#watched.delete(fd);
       return;
     }
-    if (poll(fd, 0) & POLLNVAL) throw new SystemError(EBADF, "poll");
+    if (look(fd, 0) === BAD) throw new SystemError(EBADF, "poll");
     this.#watched.set(fd, interest);
   }
 
   sweep(report: Report): number {
     let found = 0;
     for (const [fd, interest] of this.#watched) {
-      const ready = bits(poll(fd, interest)) & (interest | BAD);
+      const ready = look(fd, interest);
       if (ready === 0) continue;
       report(fd, ready);
       found++;
@@ -41,6 +41,11 @@ export class TinyPoller implements Poller {
   close(): void {
     this.#watched.clear();
   }
+}
+
+/** What poll(2) says of one descriptor, without waiting. */
+export function look(fd: number, interest: number): number {
+  return bits(poll(fd, interest)) & (interest | BAD);
 }
 
 function poll(fd: number, interest: number): number {
