@@ -406,6 +406,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     else this.#loop.enqueue(entry);
   }
 
+  /** The longest it parks in one go, ms; what the suite allows for. @internal */
+  get longestPark(): number {
+    return this.#loop.idle.longestPark;
+  }
+
   /** See {@linkcode Scheduler}. @internal */
   get sweeps(): number {
     return this.#loop.sweeps;

@@ -123,6 +123,11 @@ export class Idle {
     return this.#parking.name;
   }
 
+  /** The longest it parks in one go, ms, whatever there is to wait for. */
+  get longestPark(): number {
+    return this.#parking.longest ?? Infinity;
+  }
+
   /** MAINLOOP is parked and has not been woken. */
   get parked(): boolean {
     return this.#parked;

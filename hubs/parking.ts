@@ -26,6 +26,8 @@ const PATIENCE = 3;
 /** One way to park. */
 export interface Parking {
   readonly name: ParkingName;
+  /** The longest it waits in one go, ms, if there is such a limit. */
+  readonly longest?: number;
   /**
    * Wait at most `timeout` ms (null: no limit), or until woken.
    *
@@ -75,8 +77,8 @@ export interface ParkedPoller {
  */
 export class PollerParking implements Parking {
   readonly name: ParkingName;
+  readonly longest: number;
   readonly #poller: ParkedPoller;
-  readonly #longest: number;
   readonly #pause = new TimedParking();
   #underWay: Promise<void> | null = null;
   #release: (() => void) | null = null;
@@ -90,10 +92,10 @@ export class PollerParking implements Parking {
     this.#poller = poller;
     this.name = poller.parking ?? "poller";
     // One that cannot be woken is asked for short waits only.
-    if (poller.wake === undefined) this.#longest = LONGEST;
+    if (poller.wake === undefined) this.longest = LONGEST;
     else if ("WorkerGlobalScope" in globalThis) {
-      this.#longest = LONGEST_IN_WORKER;
-    } else this.#longest = Infinity;
+      this.longest = LONGEST_IN_WORKER;
+    } else this.longest = Infinity;
   }
 
   park(timeout: number | null, idling: boolean): Promise<void> {
@@ -111,7 +113,7 @@ export class PollerParking implements Parking {
   }
 
   #call(timeout: number): Promise<void> {
-    const limit = Math.min(timeout, this.#longest);
+    const limit = Math.min(timeout, this.longest);
     this.#due = performance.now() + limit / 2;
     return this.#poller.park(limit === Infinity ? null : limit)
       .then(this.#ended, this.#failed);

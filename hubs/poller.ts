@@ -35,7 +35,8 @@ export type Report = (fd: number, ready: number) => void;
  * A source of readiness behind a {@linkcode BaseHub}.
  *
  * One with only `watch`, `sweep` and `close` is a full hub: it is then swept
- * from a timer while idle. With `fd` or `park` it costs nothing while idle.
+ * from a timer while idle. With `fd`, or with `park` and `wake`, it costs
+ * nothing while idle; with `park` alone it is asked for short parks only.
  *
  * @example A poller that finds everything ready at once
  * ```ts

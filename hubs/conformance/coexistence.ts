@@ -96,8 +96,11 @@ export const coexistenceCases: readonly Case[] = [
     await new Promise((resolve) => setTimeout(resolve, 150));
     const elapsed = performance.now() - start;
     const passes = hub.statistics().passes - before.passes;
-    // One that cannot park looks again after up to 16 ms.
-    const most = before.parking === "none" ? 10 + elapsed / 8 : 5;
+    // One that cannot park looks again after up to 16 ms; one that parks and
+    // cannot be woken, after each of its short parks.
+    const most = before.parking === "none"
+      ? 10 + elapsed / 8
+      : 5 + elapsed / hub.longestPark;
     assert.ok(passes <= most, `${passes} passes in ${elapsed} ms`);
     await kill(gt);
     await kill(sleeper);

@@ -304,9 +304,14 @@ export const timerCases: readonly Case[] = [
     timers.forEach((timer) => timer.cancel());
     await rig.parked();
     const before = hub.statistics();
+    const start = performance.now();
     await new Promise((resolve) => setTimeout(resolve, 40));
+    const elapsed = performance.now() - start;
     if (before.parking !== "none") {
-      assert.equal(hub.statistics().passes, before.passes);
+      // One that cannot be woken parks again and again, and passes in between.
+      const most = Math.ceil(elapsed / hub.longestPark);
+      const passes = hub.statistics().passes - before.passes;
+      assert.ok(passes <= most, `${passes} passes in ${elapsed} ms`);
     }
     far.cancel();
   }],

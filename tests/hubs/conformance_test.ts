@@ -9,6 +9,7 @@ import { need } from "../helpers/need.ts";
 import * as late from "../third_party/late.ts";
 import * as parking from "../third_party/parking.ts";
 import * as tiny from "../third_party/tiny.ts";
+import * as unwakeable from "../third_party/unwakeable.ts";
 
 conformance("epolls", epolls);
 conformance("poll", poll);
@@ -19,3 +20,4 @@ if (need("libevent", libevent.isAvailable())) {
 conformance("a third party's", tiny);
 conformance("a third party's that parks", parking);
 conformance("a third party's that tells of bad descriptors late", late);
+conformance("a third party's that cannot be woken", unwakeable);
