@@ -21,13 +21,13 @@ export class BlockingDetector implements StepObserver {
   readonly #ms: number;
   readonly #clock: () => number;
   readonly #sites = new WeakMap<GreenThread, string>();
-  #since: number;
+  /** Since when it is somebody's time; NaN: it is nobody's. */
+  #since = NaN;
 
   /** Report whoever keeps the thread longer than `ms`. */
   constructor(ms: number, clock: () => number = () => performance.now()) {
     this.#ms = ms;
     this.#clock = clock;
-    this.#since = clock();
   }
 
   /** Remember where a greenthread comes from. */
@@ -37,24 +37,37 @@ export class BlockingDetector implements StepObserver {
     this.#sites.set(gt, frames.slice(Math.max(0, at)).join("\n"));
   }
 
-  /** What was before a pass is nobody's time. */
+  /** See {@linkcode StepObserver}. */
   restart(): void {
     this.#since = this.#clock();
   }
 
-  /** A step is over. */
+  /** See {@linkcode StepObserver}. */
+  pause(): void {
+    this.#since = NaN;
+  }
+
+  /** See {@linkcode StepObserver}. */
   lap(who: GreenThread | null): void {
+    if (Number.isNaN(this.#since)) return;
     const now = this.#clock();
     const took = now - this.#since;
     this.#since = now;
-    if (took <= this.#ms) return;
+    if (took > this.#ms) this.#report(who, took);
+  }
+
+  #report(who: GreenThread | null, took: number): void {
     const culprit = who === null ? "A callback of the hub" : `${who}`;
     const site = who === null ? undefined : this.#sites.get(who);
     const where = site === undefined ? "" : `; it was spawned here:\n${site}`;
-    console.error(
-      `Blocking detected: ${culprit} kept the thread for ${took.toFixed(1)} ` +
-        `ms without a switch point${where}`,
-    );
+    try {
+      console.error(
+        `Blocking detected: ${culprit} kept the thread for ` +
+          `${took.toFixed(1)} ms without a switch point${where}`,
+      );
+    } catch {
+      // Whoever waits next must not pay for a stderr that takes nothing.
+    }
     // Printing is not the next one's fault.
     this.#since = this.#clock();
   }

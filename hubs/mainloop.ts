@@ -99,7 +99,7 @@ export class Mainloop {
   #awaited = 0;
   /** Tells them from those who were given up on earlier. */
   #wave = ++waves;
-  /** Who was resumed last in the step under way, for the observer. */
+  /** Who was resumed last in the step under way; only if it is observed. */
   #ran: GreenThread | null = null;
 
   // The pass under way: what is left to do, as positions in lists.
@@ -198,7 +198,7 @@ export class Mainloop {
 
   /** `who` was resumed: it runs before the next step. */
   resumed(who: GreenThread): void {
-    this.#ran = who;
+    if (thread.observer !== null) this.#ran = who;
     this.#last?.resumed(who);
     if (who.wave === this.#wave) return;
     who.wave = this.#wave;
@@ -208,6 +208,8 @@ export class Mainloop {
   /** `who` waits again, or has ended. */
   waits(who: GreenThread): void {
     if (who.wave !== this.#wave) return;
+    // Who was resumed by it runs after this.
+    thread.observer?.lap(who);
     who.wave = 0;
     this.#awaited--;
   }
@@ -324,6 +326,8 @@ export class Mainloop {
         thread.observer?.restart();
         for (;;) {
           if (this.#awaited > 0) {
+            // What was called has returned; who was resumed by it runs now.
+            thread.observer?.lap(null);
             let hops = 0;
             do await TURN; while (this.#awaited > 0 && ++hops < MAX_HOPS);
             if (this.#awaited > 0) await this.#giveUp();
@@ -332,8 +336,9 @@ export class Mainloop {
           this.#ran = null;
           // With many descriptors, a pass alone takes longer than the budget.
           if (this.#idle.step(this.#fired)) {
-            await this.#idle.yield();
             // The turn of Deno's loop is nobody's time.
+            thread.observer?.pause();
+            await this.#idle.yield();
             thread.observer?.restart();
           }
           if (!this.#step()) break;
@@ -343,6 +348,7 @@ export class Mainloop {
           this.#idle.busy();
           await TURN;
         } else {
+          thread.observer?.pause();
           const resting = this.#idle.rest(this.#runQueue.untilNext);
           let broken = false;
           try {
@@ -366,6 +372,7 @@ export class Mainloop {
    */
   async #giveUp(): Promise<void> {
     thread.observer?.lap(this.#ran);
+    thread.observer?.pause();
     this.#ran = null;
     await this.#idle.turn();
     thread.observer?.restart();
@@ -542,6 +549,7 @@ export class Mainloop {
 
   #leave(): void {
     const last = this.#last;
+    thread.observer?.pause();
     this.#putBack();
     this.#idle.leave();
     this.#running = false;

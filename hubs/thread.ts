@@ -26,9 +26,11 @@ export interface Settings {
 
 /** Told by MAINLOOP of each step, if there is one (`hubs/debug.ts`). */
 export interface StepObserver {
-  /** A pass begins: what was before it is nobody's time. */
+  /** A pass begins, or goes on: what was before is nobody's time. */
   restart(): void;
-  /** A step is over: `who` was resumed by it, or null: a callback was called. */
+  /** MAINLOOP gives the thread away: what follows is nobody's time. */
+  pause(): void;
+  /** The time so far was `who`'s; null: a callback's. */
   lap(who: GreenThread | null): void;
   /** A greenthread was made, here or where `stack` says. */
   made(gt: GreenThread, stack?: string): void;

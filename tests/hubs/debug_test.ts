@@ -18,10 +18,14 @@ import {
 } from "../../hubs/debug.ts";
 import { BlockingDetector } from "../../hubs/blocking.ts";
 import { never } from "../../hubs/conformance/rig.ts";
+import { macrotask } from "../../hubs/deno_loop.ts";
 import { thread } from "../../hubs/thread.ts";
 import {
   getHub,
+  GreenletExit,
   GreenPool,
+  type GreenThread,
+  kill,
   sleep,
   spawn,
   spawnAfter,
@@ -246,6 +250,164 @@ greenTest(
     await settle();
     const [report] = rig.takeReports();
     assertMatch(report!, /A callback of the hub kept the thread for 30\.0 ms/);
+  },
+);
+
+/** How a greenthread resumes another, and then waits. */
+const resumers: [string, (victim: GreenThread) => () => Promise<unknown>][] = [
+  ["kill", (victim) => () => kill(victim)],
+  ["throw", (victim) => (victim.throw(new GreenletExit()), sleep)],
+  ["switch", (victim) => (victim.switch(), sleep)],
+];
+
+for (const [verb, resume] of resumers) {
+  greenTest(
+    `hubBlockingDetection() reports who blocked, not whom it resumes by ${verb}`,
+    async (rig) => {
+      using detection = new Detection();
+      const block = async (before: number, after: number, ms: number) => {
+        const victim = spawn(async function victim() {
+          try {
+            await getHub().switch();
+          } finally {
+            detection.now += ms;
+          }
+        });
+        const resumer = spawn(async function resumer() {
+          await sleep();
+          detection.now += before;
+          const wait = resume(victim);
+          detection.now += after;
+          await wait();
+        });
+        await resumer.wait();
+        await victim.wait().catch(() => {});
+        return rig.takeReports().map((report) =>
+          report.match(/\((\w+)\) kept the thread for [\d.]+ ms/)?.[0]
+        );
+      };
+      const reported = (who: string, ms: number) => [
+        `(${who}) kept the thread for ${ms.toFixed(1)} ms`,
+      ];
+      assertEquals(await block(30, 0, 0), reported("resumer", 30));
+      assertEquals(await block(0, 0, 30), reported("victim", 30));
+      assertEquals(await block(15, 0, 15), []);
+      // What it does on the way to its next wait is its own, too.
+      assertEquals(await block(15, 15, 15), reported("resumer", 30));
+      assertEquals(await block(0, 15, 15), []);
+    },
+  );
+}
+
+greenTest(
+  "hubBlockingDetection() with a stderr that takes nothing harms nobody",
+  async () => {
+    using detection = new Detection();
+    const { error } = console;
+    console.error = () => {
+      throw new Error("No space left on device");
+    };
+    try {
+      const gt = spawn(async () => {
+        detection.now += 30;
+        await sleep();
+        return "well";
+      });
+      assertEquals(await gt.wait(), "well");
+    } finally {
+      console.error = error;
+    }
+  },
+);
+
+greenTest(
+  "hubBlockingDetection() tells a callback from whom it resumes",
+  async (rig) => {
+    using detection = new Detection();
+    for (const [before, after] of [[30, 0], [0, 30], [15, 15]] as const) {
+      const gt = spawn(() => getHub().switch());
+      await settle();
+      getHub().scheduleCallGlobal(0, () => {
+        detection.now += before;
+        gt.switch();
+        detection.now += after;
+      });
+      await gt.wait();
+      await settle();
+      const reports = rig.takeReports();
+      assertEquals(reports.length, 1);
+      assertMatch(reports[0]!, /A callback of the hub kept .* 30\.0 ms/);
+    }
+    const innocent = spawn(async () => {
+      await getHub().switch();
+      detection.now += 15;
+    });
+    await settle();
+    getHub().scheduleCallGlobal(0, () => {
+      detection.now += 15;
+      innocent.switch();
+    });
+    await innocent.wait();
+  },
+);
+
+greenTest(
+  "hubBlockingDetection() charges nobody with the time of Deno's loop",
+  async (rig) => {
+    using detection = new Detection();
+    const [reader] = rig.pipe();
+    let on = false;
+    const states = [
+      // MAINLOOP has left, for want of anything to do.
+      async () => {
+        while (getHub().running) await macrotask();
+      },
+      // It is parked, ...
+      async () => {
+        getHub().add(getHub().READ, reader, () => {}, never);
+        await rig.parked();
+      },
+      // ... or gives Deno's loop a turn now and then.
+      () => {
+        on = true;
+        spawn(async () => {
+          while (on) await sleep();
+        });
+      },
+    ];
+    for (const reach of states) {
+      const gt = spawn(async () => {
+        await getHub().switch();
+        await sleep();
+        on = false;
+      });
+      await sleep();
+      await reach();
+      // Resumed by other code.
+      setTimeout(() => {
+        detection.now += 1000;
+        gt.switch();
+        detection.now += 1000;
+      });
+      await new Promise<void>((resolve) => gt.link(() => resolve()));
+    }
+    // Off in an ordinary await that MAINLOOP does not wait for, and back.
+    for (let turns = 1; turns < 4; turns++) {
+      await spawn(async () => {
+        await sleep();
+        for (let turn = 0; turn < turns; turn++) {
+          await new Promise<void>((resolve) => {
+            setImmediate(() => {
+              detection.now += 1000;
+              resolve();
+            });
+          });
+        }
+        await sleep();
+      }).wait();
+    }
+    getHub().removeDescriptor(reader);
+    assertEquals(rig.takeReports(), []);
   },
 );
 
