@@ -465,7 +465,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     return waits instanceof Set ? waits.size > 0 : waits !== null;
   }
 
-  /** Take the first that is to be thrown at a wait begun in `scope`. @internal */
+  /**
+   * Take the first that is to be thrown at a wait begun in `scope`.
+   * @internal
+   */
   takeKept(scope: Scope | null): Kept | null {
     const all = this.#kept;
     if (all === null) return null;
@@ -474,7 +477,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     return first;
   }
 
-  /** Throw `error` at its next wait, or the next one inside `scope`. @internal */
+  /**
+   * Throw `error` at its next wait, or the next one inside `scope`.
+   * @internal
+   */
   keep(error: unknown, scope: Scope | null = null): Kept {
     noteThrown(error);
     const kept = { error, scope };
@@ -482,7 +488,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     return kept;
   }
 
-  /** Do not throw it, if that is still to be done. @internal */
+  /**
+   * Do not throw it, if that is still to be done.
+   * @internal
+   */
   dropKept(dropped: Kept): void {
     const rest = this.#kept?.filter((kept) => kept !== dropped) ?? [];
     this.#kept = rest.length > 0 ? rest : null;

@@ -62,7 +62,10 @@ export class Suspension implements Entry {
   hub: Scheduler;
   /** Undoes the wait; null when there is nothing to undo. */
   owner: SuspensionOwner | null = null;
-  /** The time limit it was begun inside of. */
+  /**
+   * The time limit it was begun inside of.
+   * @internal
+   */
   scope: Scope | null = null;
 
   #resolve: (value: unknown) => void;

@@ -144,7 +144,8 @@ export class Timeout extends Error implements Disposable {
 
   /**
    * Strike only what is begun in `scope`. It goes on if its greenthread ends:
-   * whoever made it will cancel it. @internal
+   * whoever made it will cancel it.
+   * @internal
    */
   limit(scope: Scope): this {
     this.#scope = scope;
