@@ -27,6 +27,7 @@ import {
 import { getCurrent } from "../../hubs/greenthread.ts";
 import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
+import { refused } from "../../hubs/thrown.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import {
   checkBytes,
@@ -218,7 +219,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       }
       return StreamConn.#wait(this, p) as Promise<number | null>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -236,7 +237,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
         Uint8Array<ArrayBuffer> | null
       >;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -345,7 +346,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       return StreamConn.#queue(this)
         .push(p, sent, this.writeTimeout) as Promise<number>;
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 
@@ -367,7 +368,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       if (error !== 0) throw new SystemError(error, "shutdown");
       return Promise.resolve();
     } catch (error) {
-      return Promise.reject(error);
+      return refused(error);
     }
   }
 

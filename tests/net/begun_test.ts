@@ -11,6 +11,7 @@ import {
 import {
   getHub,
   HubError,
+  IOClosed,
   kill,
   sleep,
   spawn,
@@ -20,7 +21,7 @@ import {
 import { connect, listen, listenDatagram, serve } from "../../green/net.ts";
 import { killedBefore } from "../helpers/begun.ts";
 import { failure } from "../../hubs/conformance/rig.ts";
-import { bytes, temporaryPath, test } from "./rig.ts";
+import { bytes, settled, tcpPair, temporaryPath, test } from "./rig.ts";
 
 getHub();
 
@@ -84,6 +85,25 @@ for (const [how, killed] of Object.entries({ killedInBetween, killedBefore })) {
   test(`accept() ${title}`, async () => {
     using listener = listen(LOCAL);
     await killed(() => listener.accept());
+  });
+
+  test(`read() ${title}`, async () => {
+    const [a, b] = await tcpPair();
+    await killed(() => a.read(new Uint8Array(1)));
+    await killed(() => a.readChunk());
+    a.close();
+    b.close();
+  });
+
+  test(`write() and closeWrite() that wait ${title}`, async () => {
+    const [a, b] = await tcpPair();
+    await killed(() => a.write(new Uint8Array(20_000_000)));
+    const writing = settled(a.write(new Uint8Array(20_000_000)));
+    await killed(() => a.write(bytes("x")));
+    await killed(() => a.closeWrite());
+    a.close();
+    assertInstanceOf(await writing, IOClosed);
+    b.close();
   });
 
   test(`receive() ${title}`, async () => {
