@@ -64,11 +64,16 @@ export function setPort(raw: RawAddress, port: number): RawAddress {
   return raw;
 }
 
-/** The four bytes of an IPv4 address in dotted decimal; null if it is none. */
+const DOTTED = /^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/;
+
+/**
+ * The four bytes of an IPv4 address in dotted decimal; null if it is none. A
+ * leading zero makes a number octal to the system, so that is left to it.
+ */
 export function parseIPv4(text: string): number[] | null {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  const bytes = match?.slice(1).map(Number) ?? [];
-  return match === null || bytes.some((byte) => byte > 255) ? null : bytes;
+  if (!DOTTED.test(text)) return null;
+  const bytes = text.split(".").map(Number);
+  return bytes.some((byte) => byte > 255) ? null : bytes;
 }
 
 /** The sixteen bytes of an IPv6 address (without a zone); null if it is none. */
@@ -79,20 +84,17 @@ export function parseIPv6(text: string): Uint8Array | null {
 }
 
 /**
- * The address of a numeric host, `"127.0.0.1"`, `"::1"` or `"[::1]"`; null if
- * it is a name, which `ffi/resolve.ts` looks up.
+ * The address of a numeric host, `"127.0.0.1"` or `"::1"`; null if it is a
+ * name, which `ffi/resolve.ts` looks up.
  */
 export function numericAddress(host: string, port: number): RawAddress | null {
-  const text = host.startsWith("[") && host.endsWith("]")
-    ? host.slice(1, -1)
-    : host;
-  const v4 = parseIPv4(text);
+  const v4 = parseIPv4(host);
   if (v4 !== null) {
     const raw = withFamily(INET_SIZE, AF_INET);
     raw.set(v4, 4);
     return setPort(raw, port);
   }
-  const v6 = parseIPv6(text);
+  const v6 = parseIPv6(host);
   if (v6 === null) return null;
   const raw = withFamily(INET6_SIZE, AF_INET6);
   raw.set(v6, 8);

@@ -45,6 +45,7 @@ import { checkedHost, checkedPath, checkedPort } from "./options.ts";
 const AGAIN = -EAGAIN;
 /** The largest datagram there is. */
 const LARGEST = 65_536;
+const LOCALHOST = "127.0.0.1";
 const FIRST_PAUSE = 1;
 const LAST_PAUSE = 16;
 
@@ -221,7 +222,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
       return unixAddress(checkedPath(path, "send"));
     }
     const { hostname, port } = addr as Deno.NetAddr;
-    const host = checkedHost(hostname, "send", "127.0.0.1");
+    const host = checkedHost(hostname, "send", LOCALHOST);
     return numericAddress(host, checkedPort(port, "send"));
   }
 
@@ -247,12 +248,13 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     limit: Limit,
     before: Promise<unknown> | null,
     p: Uint8Array,
-    { hostname: host, port }: Deno.NetAddr,
+    { hostname, port }: Deno.NetAddr,
     to: RawAddress | null,
   ): Promise<number> {
     using _ = limit;
     if (before !== null) await limit.promise(() => before);
     if (to === null) {
+      const host = checkedHost(hostname, "send", LOCALHOST);
       const found = await limit.promise(() =>
         lookUp({ host, port, datagram: true })
       );

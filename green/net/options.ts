@@ -5,6 +5,8 @@
  * @module
  */
 
+import { parseIPv6 } from "../../ffi/sockaddr.ts";
+
 /** How to {@linkcode connect} over TCP. */
 export interface ConnectOptions extends Deno.ConnectOptions {
   /** Over TCP; the default. */
@@ -97,10 +99,10 @@ export function checkedPort(port: unknown, action: string): number {
 }
 
 /**
- * A host as users give it.
+ * A host as users give it; of an IPv6 address in brackets, what is in them.
  *
  * @throws {TypeError} If it is no string.
- * @throws {URIError} If it is empty, as Deno's.
+ * @throws {URIError} If it is empty, or anything else in brackets, as Deno's.
  * @throws {RangeError} If it has a NUL in it.
  */
 export function checkedHost(
@@ -118,7 +120,15 @@ export function checkedHost(
   if (host.includes("\0")) {
     throw new RangeError(`Cannot ${action}: hostname has a NUL in it`);
   }
-  return host;
+  if (!host.startsWith("[") || !host.endsWith("]")) return host;
+  const address = host.slice(1, -1);
+  // The system knows the zone, "%eth0".
+  if (parseIPv6(address.replace(/%.*/s, "")) === null) {
+    throw new URIError(
+      `Cannot ${action}: hostname is no IPv6 address: ${host}`,
+    );
+  }
+  return address;
 }
 
 /** A path as users give it. */

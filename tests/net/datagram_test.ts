@@ -86,6 +86,14 @@ test("send() resolves a host name, in order with what follows", async () => {
   assertEquals(text((await b.receive())[0]), "2");
 });
 
+test("send() has the system read an IPv4 address with leading zeros", async () => {
+  using a = listenDatagram({ ...LOCAL, hostname: "0.0.0.0" });
+  using b = listenDatagram({ ...LOCAL, hostname: "127.0.0.8" });
+  b.readTimeout = 5000;
+  await a.send(bytes("8"), { ...b.addr, hostname: "127.0.0.010" } as never);
+  assertEquals(text((await b.receive())[0]), "8");
+});
+
 test("send() comes back in order, waiting or not", async () => {
   using a = listenDatagram(LOCAL);
   const order: number[] = [];

@@ -3,7 +3,13 @@
  * written for `Deno.Conn` gives the same on both.
  */
 
-import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { getHub, IOClosed } from "../../mod.ts";
 import {
   connect,
@@ -195,6 +201,37 @@ for (const [whose, net, Closed] of BOTH) {
     assertEquals((await connections.return!()).done, true);
     assertEquals(await waiting, { value: undefined, done: true });
     assertEquals((await connections.next()).done, true);
+  });
+
+  test(`the system reads IPv4 addresses with leading zeros on ${whose} sockets`, async () => {
+    const listener = net.listen({ hostname: "127.0.0.010", port: 0 });
+    assertEquals(listener.addr.hostname, "127.0.0.8");
+    const { port } = listener.addr;
+    const conn = await net.connect({ hostname: "127.0.0.010", port });
+    assertEquals((conn.remoteAddr as Deno.NetAddr).hostname, "127.0.0.8");
+    conn.close();
+    // No octal number, and no name.
+    const hostname = "127.0.0.08";
+    await assertRejects(() => net.connect({ hostname, port }), Error, "");
+    assertThrows(() => net.listen({ hostname, port: 0 }), Error, "");
+    listener.close();
+  });
+
+  test(`brackets are for IPv6 addresses on ${whose} sockets`, async () => {
+    const listener = net.listen({ hostname: "[::1]", port: 0 });
+    const { port } = listener.addr;
+    (await net.connect({ hostname: "[::1]", port })).close();
+    listener.close();
+    for (
+      const hostname of ["[127.0.0.1]", "[localhost]", "[::g]", "[]", "[[::1]]"]
+    ) {
+      await assertRejects(() => net.connect({ hostname, port }), URIError);
+      assertThrows(() => net.listen({ hostname, port: 0 }), URIError);
+    }
+    // With a zone it is for the look-up, which knows no such zone.
+    const hostname = "[fe80::1%nowhere]";
+    const failure = await assertRejects(() => net.connect({ hostname, port }));
+    assert(!(failure instanceof URIError));
   });
 
   test(`a BYOB reader runs on ${whose} sockets`, async () => {
