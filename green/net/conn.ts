@@ -33,6 +33,7 @@ import {
   checkBytes,
   checkedTimeout,
   closedError,
+  detachedError,
   giveBack,
   keepAlive,
   latestLike,
@@ -204,6 +205,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
    * @throws {SystemError} ECONNRESET if the peer reset the connection.
    * @throws {IOClosed} If the connection is closed, before or meanwhile.
    * @throws {Timeout} After `readTimeout`.
+   * @throws {TypeError} If `p` is detached meanwhile; no data is lost.
    * @throws {HubError} If another greenthread is reading, or from MAINLOOP.
    */
   read(p: Uint8Array): Promise<number | null> {
@@ -305,6 +307,8 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     }
     if (n === AGAIN) return undefined;
     this.#tries = MORE;
+    // Nothing received into nothing is no end.
+    if (n === 0 && p.length === 0) throw detachedError("read");
     const reset = this.#rare?.reset ?? 0;
     if (n === 0 && reset === 0) return null;
     throw StreamConn.#readError(this, n === 0 ? reset : -n);
@@ -325,6 +329,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
    * @throws {SystemError} ECONNRESET or EPIPE if the peer is gone.
    * @throws {IOClosed} If the connection is closed, before or meanwhile.
    * @throws {Timeout} After `writeTimeout`; a part may have been sent.
+   * @throws {TypeError} If `p` is detached meanwhile; likewise.
    */
   write(p: Uint8Array): Promise<number> {
     try {

@@ -30,6 +30,7 @@ import {
   checkBytes,
   checkedTimeout,
   closedError,
+  detachedError,
   giveBack,
   latestLike,
 } from "./descriptor.ts";
@@ -143,6 +144,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
    * @returns The datagram and its sender.
    * @throws {IOClosed} If the socket is closed, before or meanwhile.
    * @throws {Timeout} After `readTimeout`.
+   * @throws {TypeError} If `p` is detached meanwhile; no datagram is lost.
    * @throws {HubError} If another greenthread is receiving, or from MAINLOOP.
    */
   receive(p?: Uint8Array): Promise<Datagram> {
@@ -153,7 +155,14 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
         const got = this.#take(p);
         if (got !== undefined) return Promise.resolve(got);
       }
-      const wait = new Retry(READ, this.#fd, () => this.#take(p), this);
+      const length = p?.length ?? 0;
+      const again = (): Datagram | undefined => {
+        if (p !== undefined && p.length < length) {
+          throw detachedError("receive");
+        }
+        return this.#take(p);
+      };
+      const wait = new Retry(READ, this.#fd, again, this);
       const promise = wait.begin(this.#readTimeout);
       this.#receiving = wait;
       return promise as Promise<Datagram>;
@@ -191,6 +200,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
    * @throws {SystemError} If it is too large, or nobody is there (Unix).
    * @throws {IOClosed} If the socket is closed, before or meanwhile.
    * @throws {Timeout} After `writeTimeout`.
+   * @throws {TypeError} If `p` is detached meanwhile; nothing is sent.
    */
   send(p: Uint8Array, addr: Deno.Addr): Promise<number> {
     try {
@@ -252,6 +262,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     to: RawAddress | null,
   ): Promise<number> {
     using _ = limit;
+    const { length } = p;
     if (before !== null) await limit.promise(() => before);
     if (to === null) {
       const host = checkedHost(hostname, "send", LOCALHOST);
@@ -263,6 +274,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     const target = to;
     for (let ms = FIRST_PAUSE;; ms = Math.min(2 * ms, LAST_PAUSE)) {
       if (this.#fd < 0) throw closedError("send");
+      if (p.length < length) throw detachedError("send");
       const n = this.#give(p, target);
       if (n !== undefined) return n;
       if (this.#family === AF_UNIX) await limit.pause(ms);

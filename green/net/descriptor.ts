@@ -64,6 +64,13 @@ export function closedError(action: string): IOClosed {
   return new IOClosed(-1, `Cannot ${action}: the socket is closed`);
 }
 
+/** The buffer of a call that waits is not any more what it was given. */
+export function detachedError(action: string): TypeError {
+  return new TypeError(
+    `Cannot ${action}: the buffer was detached, or has shrunk, meanwhile`,
+  );
+}
+
 /**
  * A time limit in ms as users give it; undefined is none.
  *

@@ -23,11 +23,14 @@ import type { Cancellable } from "../../hubs/scheduler.ts";
 import type { Suspension, SuspensionOwner } from "../../hubs/suspension.ts";
 import { thread } from "../../hubs/thread.ts";
 import { Timeout } from "../../hubs/timeout.ts";
+import { detachedError } from "./descriptor.ts";
 
 /** Turns an errno of a write into the error to throw. */
 export type WriteError = (errno: number) => Error;
 
 const AGAIN = -EAGAIN;
+/** What was to be sent is not there any more. */
+const GONE = 1;
 
 /** One write, or the end of all writing. */
 class Job implements SuspensionOwner {
@@ -37,12 +40,15 @@ class Job implements SuspensionOwner {
   readonly #queue: WriteQueue;
   /** null: shut the sending side down. */
   readonly #bytes: Uint8Array | null;
+  /** Of all, from the beginning: a buffer can be detached. */
+  readonly #length: number;
   #sent: number;
   #timer: Cancellable | null = null;
 
   constructor(queue: WriteQueue, bytes: Uint8Array | null, sent: number) {
     this.#queue = queue;
     this.#bytes = bytes;
+    this.#length = bytes === null ? 0 : bytes.length;
     this.#sent = sent;
     this.suspension = suspend(getHub(), this);
     this.stack = thread.settings.listenerStacks
@@ -59,12 +65,14 @@ class Job implements SuspensionOwner {
     return this.#bytes === null ? undefined : this.#sent;
   }
 
-  /** Go on; 0 when done, else -errno. */
+  /** Go on; 0 when done, else -errno or GONE. */
   advance(fd: number): number {
     const bytes = this.#bytes;
+    const length = this.#length;
     if (bytes === null) return -shutdownWrite(fd);
-    while (this.#sent < bytes.length) {
-      const n = transmit(fd, bytes.subarray(this.#sent));
+    if (bytes.length < length) return GONE;
+    while (this.#sent < length) {
+      const n = transmit(fd, bytes.subarray(this.#sent, length));
       if (n < 0) return n;
       this.#sent += n;
     }
@@ -178,8 +186,8 @@ export class WriteQueue extends CallbackListener {
       this.#next();
       const { suspension } = job;
       // One is resumed now; MAINLOOP lets it run before the next.
-      if (rc < 0) {
-        const error = this.#errorOf(-rc);
+      if (rc !== 0) {
+        const error = rc === GONE ? detachedError("write") : this.#errorOf(-rc);
         if (first) suspension.throw(error);
         else suspension.scheduleError(error);
       } else if (first) suspension.resume(job.result);

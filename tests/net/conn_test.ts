@@ -211,6 +211,72 @@ test("read() and write() reject what is no Uint8Array", async () => {
   b.close();
 });
 
+/** Ways to take a buffer away under a call. */
+const TAKEN: [string, (buffer: ArrayBuffer) => void][] = [
+  ["detached", (buffer) => void buffer.transfer()],
+  ["shrunk to nothing", (buffer) => buffer.resize(0)],
+];
+
+for (const [how, take] of TAKEN) {
+  test(`read() whose buffer is ${how} meanwhile rejects, and loses no data`, async () => {
+    const [a, b] = await tcpPair();
+    const buffer = new ArrayBuffer(4, { maxByteLength: 4 });
+    const reading = spawn(() => b.read(new Uint8Array(buffer)));
+    await sleep(1);
+    take(buffer);
+    await a.write(bytes("abc"));
+    await assertRejects(() => reading.wait(), TypeError, "detached");
+    const p = new Uint8Array(8);
+    assertEquals(await b.read(p), 3);
+    assertEquals(text(p.subarray(0, 3)), "abc");
+    a.close();
+    assertEquals(await b.read(p), null);
+    b.close();
+    assertQuiet();
+  });
+
+  test(`write() whose buffer is ${how} meanwhile rejects, and the next one is sent`, async () => {
+    const [a, b] = await tcpPair();
+    const size = 20_000_000;
+    const buffers = [1, 2].map(() =>
+      new ArrayBuffer(size, { maxByteLength: size })
+    );
+    // One has been sent in part, the other waits for it.
+    const writes = buffers.map((buffer) =>
+      settled(a.write(new Uint8Array(buffer)))
+    );
+    const last = a.write(bytes("end"));
+    await sleep(1);
+    for (const buffer of buffers) take(buffer);
+    await sleep(1);
+    const reading = readAll(b);
+    for (const error of await Promise.all(writes)) {
+      assertInstanceOf(error, TypeError);
+      assertStringIncludes(error.message, "detached");
+    }
+    assertEquals(await last, 3);
+    a.close();
+    const got = await reading;
+    assert(got.length < size);
+    assertEquals(text(got.subarray(-3)), "end");
+    b.close();
+    assertQuiet();
+  });
+}
+
+test("write() sends what it was given, though the buffer grows meanwhile", async () => {
+  const [a, b] = await tcpPair();
+  const size = 20_000_000;
+  const buffer = new ArrayBuffer(size, { maxByteLength: 2 * size });
+  const writing = a.write(new Uint8Array(buffer));
+  buffer.resize(2 * size);
+  const reading = readAll(b);
+  assertEquals(await writing, size);
+  a.close();
+  assertEquals((await reading).length, size);
+  b.close();
+});
+
 test("read() rejects a reset with ECONNRESET, however often it is called", async () => {
   const [a, b] = await tcpPair();
   const waiting = spawn(() => b.read(new Uint8Array(1)));

@@ -152,6 +152,26 @@ test("readTimeout limits receive", async () => {
   assertEquals(getHub().getTimersCount(), 0);
 });
 
+test("receive() and send() whose buffer is detached meanwhile reject, and lose no datagram", async () => {
+  using a = listenDatagram(LOCAL);
+  using b = listenDatagram(LOCAL);
+  b.readTimeout = 5000;
+  const p = new Uint8Array(4);
+  const receiving = settled(b.receive(p));
+  p.buffer.transfer();
+  await a.send(bytes("kept"), b.addr);
+  assertInstanceOf(await receiving, TypeError);
+  assertEquals(text((await b.receive())[0]), "kept");
+  const lost = bytes("lost");
+  // It waits for a look-up.
+  const addr = { ...b.addr, hostname: "localhost" } as Deno.NetAddr;
+  const sending = settled(a.send(lost, addr));
+  lost.buffer.transfer();
+  assertInstanceOf(await sending, TypeError);
+  await a.send(bytes("next"), b.addr);
+  assertEquals(text((await b.receive())[0]), "next");
+});
+
 test("close() wakes who receives with IOClosed within one pass and ends for await", async () => {
   const a = listenDatagram(LOCAL);
   const waiting = spawn(() => a.receive());
