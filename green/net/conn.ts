@@ -323,7 +323,8 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
 
   /**
    * Send all of `p`. Concurrent writes are sent one after the other, in the
-   * order of the calls.
+   * order of the calls. MAINLOOP may write, too: what does not fit at once is
+   * sent while it goes on.
    *
    * @returns The length of `p`.
    * @throws {SystemError} ECONNRESET or EPIPE if the peer is gone.

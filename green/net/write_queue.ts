@@ -20,7 +20,7 @@ import { CallbackListener } from "../../hubs/listeners.ts";
 import { WRITE } from "../../hubs/poller.ts";
 import { getHub } from "../../hubs/registry.ts";
 import type { Cancellable } from "../../hubs/scheduler.ts";
-import type { Suspension, SuspensionOwner } from "../../hubs/suspension.ts";
+import { Suspension, type SuspensionOwner } from "../../hubs/suspension.ts";
 import { thread } from "../../hubs/thread.ts";
 import { Timeout } from "../../hubs/timeout.ts";
 import { detachedError } from "./descriptor.ts";
@@ -31,6 +31,18 @@ export type WriteError = (errno: number) => Error;
 const AGAIN = -EAGAIN;
 /** What was to be sent is not there any more. */
 const GONE = 1;
+
+/**
+ * What a write under way is for. MAINLOOP may not wait, but then it need not:
+ * it has a promise, and goes on meanwhile.
+ */
+function begin(hub: BaseHub, owner: SuspensionOwner): Suspension {
+  const current = getCurrent();
+  if (!current.isMainloop) return suspend(hub, owner);
+  const suspension = new Suspension(current, hub);
+  suspension.owner = owner;
+  return suspension;
+}
 
 /** One write, or the end of all writing. */
 class Job implements SuspensionOwner {
@@ -50,7 +62,7 @@ class Job implements SuspensionOwner {
     this.#bytes = bytes;
     this.#length = bytes === null ? 0 : bytes.length;
     this.#sent = sent;
-    this.suspension = suspend(getHub(), this);
+    this.suspension = begin(getHub(), this);
     this.stack = thread.settings.listenerStacks
       ? new Error().stack ?? ""
       : null;
@@ -116,7 +128,7 @@ export class WriteQueue extends CallbackListener {
    * Put a write at the end, of which `sent` bytes have gone already; null is
    * the end of all writing.
    *
-   * @throws {HubError} From MAINLOOP.
+   * @throws {HubError} If somebody else waits for the descriptor.
    */
   push(
     bytes: Uint8Array | null,

@@ -750,6 +750,73 @@ test("read() and write() work in MAINLOOP as long as they need not wait", async 
   b.close();
 });
 
+/** Have MAINLOOP call `fn`; what its promise comes to. */
+function inMainloop<T>(fn: () => Promise<T>): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  getHub().scheduleCallGlobal(0, () => void fn().then(resolve, reject));
+  return promise;
+}
+
+test("write() from MAINLOOP that does not fit is sent all the same, in order with others", async () => {
+  const [a, b] = await tcpPair();
+  const order: string[] = [];
+  const write = (name: string, size: number) => async (): Promise<void> => {
+    assertEquals(await a.write(bytes(name.repeat(size))), size);
+    order.push(name);
+  };
+  const calls = [
+    inMainloop(write("1", 10_000_000)),
+    spawn(write("2", 3)).wait(),
+    inMainloop(write("3", 3)),
+    spawn(write("4", 3)).wait(),
+    inMainloop(write("5", 3)),
+    inMainloop(() => a.closeWrite()),
+  ];
+  const got = text(await readAll(b));
+  await Promise.all(calls);
+  assertEquals(order, ["1", "2", "3", "4", "5"]);
+  assertEquals(got.length, 10_000_012);
+  assertEquals(got.slice(9_999_999), "1222333444555");
+  a.close();
+  b.close();
+  assertQuiet();
+});
+
+test("write() from MAINLOOP ends by an error as any other", async () => {
+  for (const end of ["timeout", "close", "reset"]) {
+    const [a, b] = await tcpPair();
+    if (end === "timeout") a.writeTimeout = 5;
+    const big = inMainloop(() => a.write(new Uint8Array(20_000_000)));
+    const small = inMainloop(() => a.write(bytes("x")));
+    const errors = Promise.all([settled(big), settled(small)]);
+    // By now they are under way.
+    await inMainloop(() => Promise.resolve());
+    if (end === "close") a.close();
+    else if (end === "reset") reset(b);
+    const [first, second] = await errors;
+    if (end === "timeout") {
+      assertInstanceOf(first, Timeout);
+      assertInstanceOf(second, Timeout);
+      // It was given up: what follows is still sent.
+      a.writeTimeout = null;
+      const last = a.write(bytes("end"));
+      const reading = readAll(b);
+      assertEquals(await last, 3);
+      a.close();
+      assertEquals(text((await reading).subarray(-3)), "end");
+    } else if (end === "close") {
+      assertInstanceOf(first, IOClosed);
+      assertInstanceOf(second, IOClosed);
+    } else {
+      assertEquals((first as SystemError).code, "ECONNRESET");
+      assertEquals((second as SystemError).code, "EPIPE");
+    }
+    a.close();
+    b.close();
+    assertQuiet();
+  }
+});
+
 test("close() of a connection whose descriptor is gone does not throw", async () => {
   const [a, b] = await tcpPair();
   libc().close(a.fileno());
