@@ -3,10 +3,11 @@
  * either closes the connection, and so does an error.
  *
  * The traps it guards: a call that was refused (`HubError`) is no error of the
- * connection, where others may be reading and writing; and a stream that
- * allocates its buffer when it is asked for data keeps one per idle connection.
- * Here bytes are received into a scratch buffer of the thread's once they are
- * there, and copied out.
+ * connection, where others may be reading and writing; a stream that allocates
+ * its buffer when it is asked for data keeps one per idle connection; and bytes
+ * for a view whose reader has let go must not wait for more bytes to come. Here
+ * bytes are received into a scratch buffer of the thread's once they are there,
+ * and copied out.
  *
  * @module
  */
@@ -27,8 +28,41 @@ export interface StreamSource {
   closeWhenWritten(): void;
 }
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A byte stream that knows what kind of reader it has. */
+class ByteStream extends ReadableStream<Bytes> {
+  #byob = false;
+
+  /**
+   * What answers a view reaches whoever reads now. If another kind of reader
+   * has come, it would stay in the queue: only what is enqueued reaches that.
+   */
+  get answerable(): boolean {
+    return this.#byob || !this.locked;
+  }
+
+  override getReader(options: { mode: "byob" }): ReadableStreamBYOBReader;
+  override getReader(
+    options?: { mode?: undefined },
+  ): ReadableStreamDefaultReader<Bytes>;
+  override getReader(
+    options?: { mode?: "byob" | undefined },
+  ): ReadableStreamBYOBReader | ReadableStreamDefaultReader<Bytes> {
+    const reader = super.getReader(options as { mode: "byob" });
+    if (!(reader instanceof ReadableStreamBYOBReader)) return reader;
+    this.#byob = true;
+    reader.releaseLock = () => {
+      ReadableStreamBYOBReader.prototype.releaseLock.call(reader);
+      this.#byob = false;
+    };
+    return reader;
+  }
+}
+
 async function fill(
   source: StreamSource,
+  stream: ByteStream,
   controller: ReadableByteStreamController,
 ): Promise<void> {
   const request = controller.byobRequest;
@@ -38,7 +72,8 @@ async function fill(
     const view = new Uint8Array(buffer, byteOffset, byteLength);
     const n = await source.read(view);
     more = n !== null;
-    if (more) request.respond(n!);
+    if (more && stream.answerable) request.respond(n!);
+    else if (more) controller.enqueue(view.slice(0, n!));
   } else {
     const chunk = await source.readChunk();
     more = chunk !== null;
@@ -59,12 +94,12 @@ function broken(source: StreamSource, error: unknown): unknown {
 /** The data received, as a byte stream. */
 export function makeReadable(
   source: StreamSource,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  return new ReadableStream({
+): ReadableStream<Bytes> {
+  const bytes: UnderlyingByteSource = {
     type: "bytes",
     async pull(controller) {
       try {
-        await fill(source, controller);
+        await fill(source, stream, controller);
       } catch (error) {
         throw broken(source, error);
       }
@@ -72,7 +107,11 @@ export function makeReadable(
     cancel() {
       source.close();
     },
-  }, { highWaterMark: 0 }) as ReadableStream<Uint8Array<ArrayBuffer>>;
+  };
+  const stream = new ByteStream(bytes as UnderlyingSource, {
+    highWaterMark: 0,
+  });
+  return stream;
 }
 
 /** Whatever has bytes, as bytes; what has none is left for `write` to refuse. */

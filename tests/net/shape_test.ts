@@ -86,6 +86,7 @@ const BOTH: [string, Net, ErrorClass][] = [
   ["Deno's", Deno, Deno.errors.BadResource],
   ["green", { connect, listen }, IOClosed],
 ];
+type Bytes = Uint8Array<ArrayBuffer>;
 const LOCAL = { hostname: "127.0.0.1", port: 0 };
 
 async function pairOf(net: Net): Promise<[Deno.TcpConn, Deno.TcpConn]> {
@@ -245,6 +246,81 @@ for (const [whose, net, Closed] of BOTH) {
     a.close();
     const last = await reader.read(new Uint8Array(8));
     assertEquals([last.done, last.value?.length], [true, 0]);
+  });
+
+  test(`what comes after a BYOB reader gets the data at once on ${whose} sockets`, async () => {
+    const next: Record<string, (s: ReadableStream<Bytes>) => Promise<Bytes>> = {
+      "a default reader": async (s) => (await s.getReader().read()).value!,
+      "a BYOB reader": async (s) => {
+        const reader = s.getReader({ mode: "byob" });
+        return (await reader.read(new Uint8Array(8))).value!;
+      },
+      "for await": async (s) => {
+        for await (const chunk of s) return chunk;
+        return new Uint8Array();
+      },
+      "pipeTo": (s) =>
+        new Promise((resolve) => {
+          void settled(s.pipeTo(new WritableStream({ write: resolve })));
+        }),
+    };
+    for (const [what, read] of Object.entries(next)) {
+      const [a, b] = await pairOf(net);
+      const readable = b.readable as ReadableStream<Bytes>;
+      const reader = readable.getReader({ mode: "byob" });
+      const released = settled(reader.read(new Uint8Array(8)));
+      // By now it waits for data.
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      reader.releaseLock();
+      await released;
+      let got = "";
+      const reading = read(readable).then((chunk) => got = text(chunk));
+      await a.write(bytes("one"));
+      for (let i = 0; i < 500 && got === ""; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      assertEquals(got, "one", what);
+      await reading;
+      a.close();
+      try {
+        b.close();
+      } catch {
+        // Deno's may be closed by the end of the stream.
+      }
+    }
+  });
+
+  test(`BYOB reads fill any kind of view, as far as asked, on ${whose} sockets`, async () => {
+    const [a, b] = await pairOf(net);
+    const reader = b.readable.getReader({ mode: "byob" });
+    const inTwo = async (one: string, other: string): Promise<void> => {
+      await a.write(bytes(one));
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      await a.write(bytes(other));
+    };
+    const words = reader.read(new Uint16Array(4));
+    await inTwo("a", "bc");
+    // A whole number of elements; the rest is kept.
+    const got = (await words).value!;
+    assertEquals([got.constructor, text(new Uint8Array(got.buffer, 0, 2))], [
+      Uint16Array,
+      "ab",
+    ]);
+    const view = new DataView(new ArrayBuffer(16), 2, 8);
+    const least = reader.read(view, { min: 4 });
+    await inTwo("de", "fgh");
+    const { byteOffset, byteLength, buffer } = (await least).value!;
+    assertEquals([byteOffset, byteLength], [2, 6]);
+    assertEquals(text(new Uint8Array(buffer, 2, 6)), "cdefgh");
+    const last = reader.read(new Uint8Array(4));
+    await a.closeWrite();
+    assertEquals((await last).done, true);
+    a.close();
+    try {
+      b.close();
+    } catch {
+      // Deno's may be closed by the end of the stream.
+    }
   });
 
   test(`writable takes whatever has bytes on ${whose} sockets`, async () => {
