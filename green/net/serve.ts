@@ -84,7 +84,9 @@ class HandlerThread<T extends StreamConn> extends GreenThread {
 
   override end(failed: boolean, value: unknown): void {
     if (this.dead) return;
-    super.end(false, undefined);
+    // Its error is for onError; whoever waits for it gets it, too.
+    this.expectWait();
+    super.end(failed, value);
     this.#server.handled(this.#conn, failed, value);
   }
 }
@@ -247,10 +249,10 @@ function report(error: unknown, conn: StreamConn): void {
  * Call `handler(conn)` in a greenthread of its own for each connection.
  *
  * Resolves when the listener is closed or a handler throws
- * {@linkcode StopServe}. A handler's return or error closes its connection. At
- * the limit no connection is accepted until a handler ends. Running out of
- * descriptors is waited out. Killing `serve` leaves the running handlers and
- * the listener alone.
+ * {@linkcode StopServe}. A handler's return or error closes its connection;
+ * whoever waits for its greenthread gets it, too. At the limit no connection is
+ * accepted until a handler ends. Running out of descriptors is waited out.
+ * Killing `serve` leaves the running handlers and the listener alone.
  *
  * @param listener Where connections come from; it is not closed.
  * @param handler Called with each; a promise is awaited.

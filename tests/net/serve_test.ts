@@ -3,6 +3,7 @@
 import {
   assert,
   assertEquals,
+  assertInstanceOf,
   assertMatch,
   assertRejects,
   assertStrictEquals,
@@ -12,7 +13,15 @@ import { libc } from "../../ffi/libc.ts";
 import { BlockingDetector } from "../../hubs/blocking.ts";
 import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
 import { thread } from "../../hubs/thread.ts";
-import { getHub, GreenletExit, sleep, spawn, Timeout } from "../../mod.ts";
+import {
+  getCurrent,
+  getHub,
+  GreenletExit,
+  type GreenThread,
+  sleep,
+  spawn,
+  Timeout,
+} from "../../mod.ts";
 import {
   connect,
   listen,
@@ -224,6 +233,45 @@ test("serve() gives errors to onError, closes the connection and goes on", async
   assertEquals(await client.read(new Uint8Array(1)), 1);
   // A killed handler is no error.
   assertEquals(seen, [errors[0], ports[0], errors[1], ports[1]]);
+  listener.close();
+  await server.wait();
+});
+
+test("wait() for a handler's greenthread gives its result, error or end, also later", async () => {
+  using listener = listen(LOCAL);
+  using output = stub(console, "error");
+  const boom = new Error("boom");
+  const begun: GreenThread[] = [];
+  const seen: unknown[] = [];
+  const server = spawn(() =>
+    serve(listener, async (conn) => {
+      begun.push(getCurrent());
+      const p = new Uint8Array(1);
+      await conn.read(p);
+      if (text(p) === "!") throw boom;
+      return text(p);
+    }, { onError: (error) => void seen.push(error) })
+  );
+  const ends: unknown[] = [];
+  for (const what of ["x", "!", "kill"]) {
+    using client = await connect({ port: listener.addr.port });
+    await until(() => begun.length > ends.length);
+    const gt = begun.at(-1)!;
+    const ended = settled(gt.wait());
+    if (what === "kill") await gt.kill();
+    else await client.write(bytes(what));
+    ends.push(await ended);
+    assertStrictEquals(await settled(gt.wait()), ends.at(-1));
+  }
+  assertEquals(ends.slice(0, 2), ["x", boom]);
+  assertInstanceOf(ends[2], GreenletExit);
+  assertEquals(seen, [boom]);
+  // Nobody waits at its end.
+  using client = await connect({ port: listener.addr.port });
+  await client.write(bytes("!"));
+  await until(() => seen.length === 2);
+  assertStrictEquals(await settled(begun[3]!.wait()), boom);
+  assertEquals(output.calls, []);
   listener.close();
   await server.wait();
 });
