@@ -69,6 +69,14 @@ export function noteAddressed(what: unknown, untaken: () => void): void {
 export function ignore(): void {}
 
 /**
+ * Nobody need await `promise`, nor what is made of it: what it rejects with is
+ * expected.
+ */
+export function disown(promise: Promise<unknown>): void {
+  promise.catch((error) => noteAddressed(error, ignore));
+}
+
+/**
  * A promise of the user's that is made of waits: as the one given, but not an
  * unhandled rejection if one of its waits was broken off.
  */

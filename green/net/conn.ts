@@ -27,9 +27,10 @@ import {
 import { getCurrent } from "../../hubs/greenthread.ts";
 import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
-import { refused } from "../../hubs/thrown.ts";
+import { disown, refused } from "../../hubs/thrown.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import {
+  allLike,
   checkBytes,
   checkedTimeout,
   closedError,
@@ -393,6 +394,25 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     this.#fd = -1;
     forgetTurns(this);
     giveBack(fd);
+  }
+
+  /**
+   * Close it for somebody who is done with what is under way: whoever awaits
+   * that gets `IOClosed`, and if nobody does, it is no unhandled rejection.
+   * @internal
+   */
+  abandon(): void {
+    if (this.#fd < 0) return;
+    const reader = this.#reader;
+    if (reader?.busy) {
+      // One that keeps its place has it to itself.
+      const readers = reader.kept ? [reader] : allLike(reader);
+      for (const { suspension } of readers) {
+        if (suspension !== null) disown(suspension.promise);
+      }
+    }
+    this.#writer?.disown();
+    this.close();
   }
 
   /** Close once the writes under way are done. @internal */

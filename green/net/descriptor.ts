@@ -44,19 +44,26 @@ export function giveBack(fd: number): void {
 }
 
 /**
- * The latest that waits for the same as `wait` did, in the same way; null if
- * nobody does. Where second readers may queue, there can be some before one
- * that is broken off: the socket must know of them, or the next call would
- * take their data. Looks at all listeners there are, so for that case alone.
+ * Those that wait for the same as `wait`, in the same way, oldest first. Looks
+ * at all listeners there are, so for those alone that may have to queue.
  */
-export function latestLike<W extends OwnedWait>(wait: W): W | null {
+export function allLike<W extends OwnedWait>(wait: W): W[] {
   const hub = thread.hub as BaseHub | null;
   const { evtype, fd, constructor } = wait;
   const all = evtype === READ ? hub?.getReaders() : hub?.getWriters();
-  const latest = all?.findLast((one: FdListener) =>
+  const like = all?.filter((one: FdListener) =>
     one.fd === fd && one.constructor === constructor
   );
-  return latest as W | undefined ?? null;
+  return like as W[] | undefined ?? [];
+}
+
+/**
+ * The latest of them; null if there is none. Where second readers may queue,
+ * there can be some before one that is broken off: the socket must know of
+ * them, or the next call would take their data.
+ */
+export function latestLike<W extends OwnedWait>(wait: W): W | null {
+  return allLike(wait).at(-1) ?? null;
 }
 
 /** A call on something that was closed. */

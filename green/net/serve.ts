@@ -197,7 +197,7 @@ class Server<T extends StreamConn> {
 
   /** A handler has ended. */
   handled(conn: T, failed: boolean, error: unknown): void {
-    conn.close();
+    conn.abandon();
     if (!failed || error instanceof GreenletExit) this.#free();
     else if (error instanceof StopServe) {
       this.#stop();
@@ -250,7 +250,8 @@ function report(error: unknown, conn: StreamConn): void {
  *
  * Resolves when the listener is closed or a handler throws
  * {@linkcode StopServe}. A handler's return or error closes its connection;
- * whoever waits for its greenthread gets it, too. At the limit no connection is
+ * whoever waits for its greenthread gets it, too. A read or write that is under
+ * way there and that nobody awaits is given up. At the limit no connection is
  * accepted until a handler ends. Running out of descriptors is waited out.
  * Killing `serve` leaves the running handlers and the listener alone.
  *

@@ -22,6 +22,7 @@ import { getHub } from "../../hubs/registry.ts";
 import type { Cancellable } from "../../hubs/scheduler.ts";
 import { Suspension, type SuspensionOwner } from "../../hubs/suspension.ts";
 import { thread } from "../../hubs/thread.ts";
+import { disown } from "../../hubs/thrown.ts";
 import { Timeout } from "../../hubs/timeout.ts";
 import { detachedError } from "./descriptor.ts";
 
@@ -159,6 +160,11 @@ export class WriteQueue extends CallbackListener {
   whenIdle(fn: () => void): void {
     if (this.busy) this.#whenIdle = fn;
     else fn();
+  }
+
+  /** Those that fail from now on need not be awaited. */
+  disown(): void {
+    for (const job of this.#jobs) disown(job.suspension.promise);
   }
 
   /** A write was broken off. */

@@ -18,6 +18,7 @@ import {
   getHub,
   GreenletExit,
   type GreenThread,
+  IOClosed,
   sleep,
   spawn,
   Timeout,
@@ -150,7 +151,7 @@ test("serve() handles a thousand connections at once unless told", async () => {
     },
     accept() {
       accepted++;
-      return Promise.resolve({ close() {} });
+      return Promise.resolve({ abandon() {} });
     },
   };
   const server = spawn(() =>
@@ -235,6 +236,119 @@ test("serve() gives errors to onError, closes the connection and goes on", async
   assertEquals(seen, [errors[0], ports[0], errors[1], ports[1]]);
   listener.close();
   await server.wait();
+});
+
+for (const end of ["returns", "fails", "is killed"]) {
+  test(`serve() goes on though a handler ${end} before what it has begun`, async () => {
+    using listener = listen(LOCAL);
+    const begun: GreenThread[] = [];
+    const calls: Promise<unknown>[] = [];
+    const server = spawn(() =>
+      serve(listener, async (conn) => {
+        if (begun.push(getCurrent()) > 1) return await echo(conn);
+        // None is awaited, by nobody.
+        calls.push(
+          conn.write(new Uint8Array(20_000_000)),
+          conn.read(new Uint8Array(1)),
+          conn.write(bytes("x")),
+          conn.closeWrite(),
+        );
+        if (end === "is killed") await sleep(60_000);
+        if (end === "fails") throw new Error("handler broke");
+      }, { onError() {} })
+    );
+    using client = await connect({ port: listener.addr.port });
+    await until(() => begun.length === 1);
+    if (end === "is killed") await begun[0]!.kill();
+    await until(() => begun[0]!.dead);
+    // A turn of Deno's loop: by now a rejection would have ended the process.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    using other = await connect({ port: listener.addr.port });
+    await other.write(bytes("x"));
+    assertEquals(await other.read(new Uint8Array(1)), 1);
+    // Who asks is told all the same.
+    const killed = end === "is killed";
+    for (const call of calls) {
+      assertInstanceOf(await settled(call), killed ? GreenletExit : IOClosed);
+    }
+    await other.closeWrite();
+    assertEquals(await other.read(new Uint8Array(1)), null);
+    listener.close();
+    await server.wait();
+    void client;
+  });
+}
+
+test("serve() goes on though a handler ends before what it has made of reads and writes", async () => {
+  using listener = listen(LOCAL);
+  const begun: Promise<unknown>[] = [];
+  const server = spawn(() =>
+    serve(listener, async (conn) => {
+      const sending = async (): Promise<void> => {
+        await conn.write(new Uint8Array(20_000_000));
+      };
+      begun.push(conn.readable.pipeTo(new WritableStream()), sending());
+      // By then both wait.
+      await sleep(1);
+    })
+  );
+  for (let i = 1; i <= 2; i++) {
+    using client = await connect({ port: listener.addr.port });
+    await until(() => begun.length === 2 * i);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    void client;
+  }
+  for (const one of begun) assertInstanceOf(await settled(one), IOClosed);
+  listener.close();
+  await server.wait();
+});
+
+test("serve() goes on though a handler has queued reads that nobody awaits", async () => {
+  using listener = listen(LOCAL);
+  hubPreventMultipleReaders(false);
+  try {
+    let ended = 0;
+    const server = spawn(() =>
+      serve(listener, (conn) => {
+        for (let i = 0; i < 3; i++) void conn.read(new Uint8Array(1));
+        ended++;
+      })
+    );
+    for (let i = 0; i < 2; i++) {
+      using client = await connect({ port: listener.addr.port });
+      assertEquals(await client.read(new Uint8Array(1)), null);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assertEquals(ended, 2);
+    listener.close();
+    await server.wait();
+  } finally {
+    hubPreventMultipleReaders(true);
+  }
+});
+
+test("close() by a handler itself leaves what it did not await an unhandled rejection", async () => {
+  using listener = listen(LOCAL);
+  const reasons: unknown[] = [];
+  const note = (event: PromiseRejectionEvent): void => {
+    event.preventDefault();
+    reasons.push(event.reason);
+  };
+  globalThis.addEventListener("unhandledrejection", note);
+  const server = spawn(() =>
+    serve(listener, (conn) => {
+      void conn.write(new Uint8Array(20_000_000));
+      void conn.read(new Uint8Array(1));
+      conn.close();
+    })
+  );
+  using client = await connect({ port: listener.addr.port });
+  await until(() => reasons.length === 2);
+  globalThis.removeEventListener("unhandledrejection", note);
+  for (const reason of reasons) assertInstanceOf(reason, IOClosed);
+  listener.close();
+  await server.wait();
+  void client;
 });
 
 test("wait() for a handler's greenthread gives its result, error or end, also later", async () => {
