@@ -204,8 +204,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /**
-   * Remove a listener; harmless if it is gone. What it was still to be told of
-   * a descriptor that is gone, it is not.
+   * Remove a listener; harmless if it is gone, or another hub's. What it was
+   * still to be told of a descriptor that is gone, it is not.
    */
   remove(listener: FdListener): void {
     this.#table.remove(listener);
@@ -227,7 +227,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   removeDescriptor(fd: number): void {
     for (const listener of this.#table.take(fd)) {
       this.enqueue({
-        fire: () => listener.over ? undefined : listener.cb(listener.fd),
+        fire: () =>
+          this.#table.lastCall(listener) ? listener.cb(listener.fd) : undefined,
         discard: () => true,
       });
     }

@@ -20,7 +20,6 @@ export type ErrorCallback = (error: Error) => unknown;
 
 const SPENT = 1;
 const KEPT = 2;
-const OVER = 4;
 
 /**
  * One party's interest in one direction of one descriptor; what `hub.add`
@@ -69,15 +68,6 @@ export abstract class FdListener {
     this.#state = yes ? this.#state | KEPT : this.#state & ~KEPT;
   }
 
-  /** It was removed when it was spent: not even a last call is wanted. */
-  get over(): boolean {
-    return (this.#state & OVER) !== 0;
-  }
-
-  set over(yes: boolean) {
-    this.#state = yes ? this.#state | OVER : this.#state & ~OVER;
-  }
-
   /**
    * The descriptor is ready: do what needs no turn of anybody's. What it
    * returns is fired in place of a call. @internal
@@ -122,8 +112,8 @@ export class CallbackListener extends FdListener {
   }
 }
 
-const STALE = 8;
-const TRUSTED = 16;
+const STALE = 4;
+const TRUSTED = 8;
 const INTEREST = READ | WRITE;
 
 /** Sweeps are counted from 1 to this, and then again: in a small integer. */
@@ -224,15 +214,19 @@ export class Watched {
     (this.queue ??= []).push(listener);
   }
 
-  /** Take a listener out; the oldest one queued takes a primary's place. */
-  drop(listener: FdListener): void {
+  /**
+   * Take a listener out, if it is in; the oldest one queued takes a primary's
+   * place.
+   */
+  drop(listener: FdListener): boolean {
     const { evtype } = listener;
     if (this.reader === listener || this.writer === listener) {
       this.setPrimary(evtype, Watched.#promote(this.queue, evtype));
-      return;
+      return true;
     }
     const at = this.queue?.indexOf(listener) ?? -1;
     if (at >= 0) this.queue!.splice(at, 1);
+    return at >= 0;
   }
 
   /** Those waiting, readers first, each direction oldest first. */

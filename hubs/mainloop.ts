@@ -409,7 +409,7 @@ export class Mainloop {
     if (this.#toldAt < this.#told.length) {
       const { listener, error } = this.#told[this.#toldAt++]!;
       this.#busy = true;
-      if (listener.over) return true;
+      if (!this.#table.lastCall(listener)) return true;
       this.#guard(() => listener.tb(error), "Error in a listener's tb");
       return true;
     }
@@ -542,7 +542,7 @@ export class Mainloop {
     for (
       const listener of [...this.#table.list(READ), ...this.#table.list(WRITE)]
     ) {
-      this.#table.remove(listener);
+      this.#table.dismiss(listener);
       this.#obsolete.push({ listener, error: lost });
     }
   }

@@ -49,6 +49,8 @@ export class ListenerTable {
   #closed: number[] = [];
   #ready: FdListener[] = [];
   #bad: LostWaiter[] = [];
+  /** Taken off their descriptors, and to be called a last time. */
+  readonly #owed = new Set<FdListener>();
 
   constructor(poller: Poller) {
     this.#poller = poller;
@@ -73,7 +75,6 @@ export class ListenerTable {
    */
   add(listener: FdListener, trusted = false): void {
     const { fd, evtype } = listener;
-    listener.over = false;
     let watched = this.#table.get(fd);
     if (watched === undefined) {
       watched = new Watched(fd);
@@ -116,17 +117,16 @@ export class ListenerTable {
     this.#count--;
   }
 
-  /** Take a listener out; harmless if it is out already. */
+  /** Take a listener out; harmless if it is out already, or in another table. */
   remove(listener: FdListener): void {
     if (listener.spent) {
-      // One that rests keeps its place, and may be woken.
-      listener.over = !listener.kept;
+      // One that rests keeps its place; a last call is not wanted any more.
+      this.#owed.delete(listener);
       return;
     }
-    listener.spent = true;
     const watched = this.#table.get(listener.fd);
-    if (watched === undefined) return;
-    watched.drop(listener);
+    if (watched === undefined || !watched.drop(listener)) return;
+    listener.spent = true;
     this.#count--;
     if (!watched.stale && watched.interest !== watched.wanted) {
       watched.stale = true;
@@ -141,11 +141,25 @@ export class ListenerTable {
     const watched = this.#table.get(fd);
     if (watched === undefined) return [];
     const all = watched.clear();
-    for (const listener of all) listener.spent = true;
+    for (const listener of all) {
+      listener.spent = true;
+      this.#owed.add(listener);
+    }
     this.#count -= all.length;
     this.#table.delete(fd);
     this.#poller.watch(fd, 0);
     return all;
+  }
+
+  /** Take a listener out that is to be called a last time. */
+  dismiss(listener: FdListener): void {
+    this.remove(listener);
+    this.#owed.add(listener);
+  }
+
+  /** Whether it is to be called a last time: once, unless removed since. */
+  lastCall(listener: FdListener): boolean {
+    return this.#owed.delete(listener);
   }
 
   /**
@@ -211,6 +225,7 @@ export class ListenerTable {
       for (const listener of watched.clear()) listener.spent = true;
     }
     this.#table.clear();
+    this.#owed.clear();
     this.#stale = [];
     this.#count = 0;
   }

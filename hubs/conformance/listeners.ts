@@ -6,11 +6,14 @@
 
 import assert from "node:assert/strict";
 import { macrotask } from "../deno_loop.ts";
+import { IOClosed } from "../errors.ts";
+import type { BaseHub } from "../hub.ts";
 import type { FdListener } from "../listeners.ts";
 import { READ, WRITE } from "../poller.ts";
 import { kill, sleep, spawn } from "../spawn.ts";
 import { trampoline } from "../trampoline.ts";
-import { type Case, never, type Rig } from "./rig.ts";
+import { NOTICE_MS } from "./checks.ts";
+import { type Case, never, type Rig, within } from "./rig.ts";
 
 /** Add a listener that reads one byte a call, and counts. */
 function reading(rig: Rig, fd: number, log: number[]): FdListener {
@@ -159,6 +162,39 @@ export const listenerCases: readonly Case[] = [
     rig.write(writer);
     await rig.passes(2);
     assert.deepEqual(log, [reader]);
+  }],
+
+  ["remove() leaves the listeners of another hub alone", async (rig) => {
+    const { hub } = rig;
+    const [reader, writer] = rig.pipe();
+    const other = new (hub.constructor as new () => BaseHub)();
+    const called = [hub, other].map((one) => {
+      const { promise, resolve } = Promise.withResolvers<number>();
+      const listener = one.add(READ, reader, (fd) => {
+        one.remove(listener);
+        resolve(fd);
+      }, never);
+      return { listener, promise };
+    });
+    try {
+      const [mine, others] = called.map(({ listener }) => listener);
+      hub.remove(others!);
+      other.remove(mine!);
+      assert.deepEqual(hub.getReaders(), [mine]);
+      assert.deepEqual(other.getReaders(), [others]);
+      rig.write(writer);
+      for (const { promise } of called) {
+        assert.equal(await within(NOTICE_MS, promise), reader);
+      }
+      // The last call is not another hub's to take, either.
+      const lost = Promise.withResolvers<Error>();
+      const closed = hub.add(READ, reader, never, lost.resolve);
+      hub.notifyClose(reader);
+      other.remove(closed);
+      assert.ok(await within(NOTICE_MS, lost.promise) instanceof IOClosed);
+    } finally {
+      await other.close();
+    }
   }],
 
   [
