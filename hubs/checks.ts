@@ -12,18 +12,19 @@ import { READ, WRITE } from "./poller.ts";
 const MAX_FD = 2 ** 31 - 1;
 
 /**
- * Throw unless `fd` may be a descriptor.
+ * The descriptor, if it may be one; -0 is 0, which C has no other sign for.
  *
  * @throws {TypeError} If it is no number.
  * @throws {RangeError} If it is no integer from 0 to 2^31 - 1.
  */
-export function checkFd(fd: unknown): void {
+export function checkedFd(fd: unknown): number {
   if (typeof fd !== "number") {
     throw new TypeError(`Cannot wait: fd is no number: ${typeof fd}`);
   }
   if (!(Number.isInteger(fd) && fd >= 0 && fd <= MAX_FD)) {
     throw new RangeError(`Cannot wait: fd is no descriptor: ${fd}`);
   }
+  return fd | 0;
 }
 
 /**
@@ -49,14 +50,14 @@ export function checkScheduled(ms: unknown, fn: unknown): void {
   }
 }
 
-/** Throw unless these are the arguments of `hub.add`. */
-export function checkAdd(
+/** The descriptor among the arguments of `hub.add`, if they all are right. */
+export function checkedAdd(
   evtype: unknown,
   fd: unknown,
   cb: unknown,
   tb: unknown,
   markAsClosed: unknown,
-): void {
+): number {
   if (typeof evtype !== "number") {
     throw new TypeError(
       `Cannot listen: evtype is no number: ${typeof evtype}`,
@@ -67,13 +68,14 @@ export function checkAdd(
       `Cannot listen: evtype is neither READ nor WRITE: ${evtype}`,
     );
   }
-  checkFd(fd);
+  const checked = checkedFd(fd);
   if (typeof cb !== "function" || typeof tb !== "function") {
     throw new TypeError("Cannot listen: cb and tb must be functions");
   }
   if (markAsClosed !== null && typeof markAsClosed !== "function") {
     throw new TypeError("Cannot listen: markAsClosed is no function");
   }
+  return checked;
 }
 
 /**

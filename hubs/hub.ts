@@ -6,7 +6,7 @@
  */
 
 import {
-  checkAdd,
+  checkedAdd,
   checkedClock,
   checkedOptions,
   checkPoller,
@@ -175,10 +175,10 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     markAsClosed?: (() => void) | null,
   ): FdListener {
     const mark = markAsClosed ?? null;
-    checkAdd(evtype, fd, cb, tb, mark);
+    const checked = checkedAdd(evtype, fd, cb, tb, mark);
     const listener = new CallbackListener(
       evtype,
-      fd,
+      checked,
       cb,
       tb,
       mark,
@@ -240,7 +240,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    */
   notifyClose(fd: number): void {
     for (const listener of this.#table.take(fd)) {
-      this.#loop.tell({ listener, error: new IOClosed(fd) });
+      this.#loop.tell({ listener, error: new IOClosed(listener.fd) });
     }
   }
 
@@ -250,7 +250,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    */
   markAsReopened(fd: number): void {
     for (const listener of this.#table.take(fd)) {
-      this.#loop.tell({ listener, error: new IOClosed(fd) });
+      this.#loop.tell({ listener, error: new IOClosed(listener.fd) });
       if (listener.markAsClosed !== null) {
         try {
           listener.markAsClosed();

@@ -147,7 +147,7 @@ export class ListenerTable {
     }
     this.#count -= all.length;
     this.#table.delete(fd);
-    this.#poller.watch(fd, 0);
+    this.#poller.watch(watched.fd, 0);
     return all;
   }
 

@@ -11,7 +11,7 @@
 
 import { HubError } from "./errors.ts";
 import { getCurrent, type GreenThread, suspend } from "./greenthread.ts";
-import { checkDelay, checkFd } from "./checks.ts";
+import { checkDelay, checkedFd } from "./checks.ts";
 import type { BaseHub } from "./hub.ts";
 import { FdListener } from "./listeners.ts";
 import { type Interest, READ, WRITE } from "./poller.ts";
@@ -152,10 +152,11 @@ export function checkWait(
   target: number | HasFileno,
   options: Omit<TrampolineOptions, "read" | "write">,
 ): number {
-  const fd = typeof (target as HasFileno | null)?.fileno === "function"
-    ? (target as HasFileno).fileno()
-    : target as number;
-  checkFd(fd);
+  const fd = checkedFd(
+    typeof (target as HasFileno | null)?.fileno === "function"
+      ? (target as HasFileno).fileno()
+      : target,
+  );
   const { timeout, signal, timeoutError, markAsClosed } = options;
   if (timeout !== undefined && timeout !== null) checkDelay(timeout);
   if (timeoutError !== undefined) checkedError(timeoutError, "timeoutError");
@@ -256,8 +257,8 @@ export function trampoline(
  * {@linkcode IOClosed} within one pass. Call it just before the close.
  */
 export function notifyClose(fd: number): void {
-  checkFd(fd);
-  (thread.hub as BaseHub | null)?.notifyClose(fd);
+  const checked = checkedFd(fd);
+  (thread.hub as BaseHub | null)?.notifyClose(checked);
 }
 
 /**
@@ -266,6 +267,6 @@ export function notifyClose(fd: number): void {
  * number before gets {@linkcode IOClosed}. Call it before waiting for the new.
  */
 export function notifyOpened(fd: number): void {
-  checkFd(fd);
-  (thread.hub as BaseHub | null)?.markAsReopened(fd);
+  const checked = checkedFd(fd);
+  (thread.hub as BaseHub | null)?.markAsReopened(checked);
 }

@@ -10,6 +10,7 @@ import { kill, sleep, spawn } from "../spawn.ts";
 import { Timeout } from "../timeout.ts";
 import {
   notifyClose,
+  notifyOpened,
   trampoline,
   type TrampolineOptions,
 } from "../trampoline.ts";
@@ -81,6 +82,35 @@ export const trampolineCases: readonly Case[] = [
     });
     assert.equal(error, broken);
     rig.assertIdle();
+  }],
+
+  ["a descriptor -0 is 0", async (rig) => {
+    const { hub } = rig;
+    // Whatever 0 is: open or not, ready or not.
+    const ask = (fd: number | { fileno(): number }) =>
+      trampoline(fd, { read: true, timeout: 0 }).catch((error) => `${error}`);
+    const wanted = await ask(0);
+    assert.equal(await ask(-0), wanted);
+    assert.equal(await ask({ fileno: () => -0 }), wanted);
+    const add = (fd: number) => {
+      try {
+        return hub.add(hub.READ, fd, () => {}, () => {}).fd;
+      } catch (error) {
+        return `${error}`;
+      }
+    };
+    const added = add(0);
+    hub.notifyClose(0);
+    for (const notify of [notifyClose, notifyOpened]) {
+      assert.ok(Object.is(add(-0), added), String(added));
+      notify(-0);
+    }
+    add(-0);
+    hub.notifyClose(-0);
+    add(-0);
+    hub.removeDescriptor(-0);
+    rig.assertIdle();
+    await rig.passes(2);
   }],
 
   ["trampoline() refuses wrong options before it registers", async (rig) => {
