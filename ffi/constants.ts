@@ -142,6 +142,7 @@ export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const FD_CLOEXEC = 1;
+export const F_DUPFD_CLOEXEC: number = darwin ? 67 : 1030;
 export const O_NONBLOCK: number = darwin ? 0x0004 : 0o4000;
 /** open(2), Linux: names a file, and can do nothing else. */
 export const O_PATH: number = darwin ? 0 : 0o10000000;

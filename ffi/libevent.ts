@@ -422,8 +422,16 @@ export class EventBase {
 
   /** Free it, after its events. */
   free(): void {
-    this.#keep[Symbol.dispose]();
+    this.abandon();
     this.#c.event_base_free(this.#base);
+  }
+
+  /**
+   * Use it no more, after its events, and leave it as it is: to free it would
+   * close a number that is somebody else's by now.
+   */
+  abandon(): void {
+    this.#keep[Symbol.dispose]();
     releaseCallback();
   }
 

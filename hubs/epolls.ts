@@ -34,12 +34,13 @@ import {
   EPOLLIN,
   EPOLLOUT,
   EPOLLPRI,
+  F_DUPFD_CLOEXEC,
 } from "../ffi/constants.ts";
 import { monotonic } from "../ffi/clock.ts";
 import { check, retry, SystemError } from "../ffi/errors.ts";
 import { epollEventLayout, Timespec } from "../ffi/layout.ts";
 import { errno, errnoCell, libc, whyNoLibc } from "../ffi/libc.ts";
-import { openError } from "../ffi/open_error.ts";
+import { epollError, openError } from "../ffi/open_error.ts";
 import { closeAtThreadExit } from "../ffi/thread_exit.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { FdMap } from "./fd_map.ts";
@@ -51,9 +52,18 @@ const { size: SIZE, data: DATA } = epollEventLayout();
 const FEWEST_EVENTS = 64;
 const MOST_EVENTS = 4096;
 
-function openEpoll(): number {
-  const fd = retry(() => libc().epoll_create1(EPOLL_CLOEXEC));
-  return check(fd, "epoll_create1");
+/** A new epoll descriptor; of another number than `old`, if that can be had. */
+function openEpoll(old = -1): number {
+  const c = libc();
+  const fd = check(
+    retry(() => c.epoll_create1(EPOLL_CLOEXEC)),
+    "epoll_create1",
+  );
+  if (fd !== old) return fd;
+  const other = retry(() => c.fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (other < 0) return fd;
+  c.close(fd);
+  return other;
 }
 
 function epollFlags(interest: number): number {
@@ -127,7 +137,13 @@ class EpollPoller implements Poller {
     else {
       this.#watched.delete(fd);
       this.#always.delete(fd);
-      throw new SystemError(error, "epoll_ctl", `Cannot watch fd ${fd}`);
+      if (epollError(this.#epfd) === 0) {
+        throw new SystemError(error, "epoll_ctl", `Cannot watch fd ${fd}`);
+      }
+      // It is our descriptor that is no good, as a sweep would have found.
+      this.#rebuild(false);
+      this.watch(fd, interest);
+      return;
     }
     this.#watched.set(fd, generation * 4 + interest);
   }
@@ -254,7 +270,7 @@ class EpollPoller implements Poller {
   #rebuild(closeOld: boolean): void {
     // The new one first: whoever watches our descriptor sees another number.
     const old = this.#epfd;
-    this.#epfd = openEpoll();
+    this.#epfd = openEpoll(old);
     this.#keep[Symbol.dispose]();
     this.#keep = closeAtThreadExit(this.#epfd);
     if (closeOld) this.#c.close(old);

@@ -28,18 +28,20 @@ import {
   EINTR,
   ENOMEM,
   EPERM,
+  EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
   EPOLLIN,
   EPOLLOUT,
+  F_DUPFD_CLOEXEC,
   POLLERR,
   POLLHUP,
   POLLIN,
   POLLNVAL,
   POLLOUT,
 } from "../ffi/constants.ts";
-import { retry, SystemError } from "../ffi/errors.ts";
+import { check, retry, SystemError } from "../ffi/errors.ts";
 import { epollEventLayout, POLLFD_SIZE, Timespec } from "../ffi/layout.ts";
 import { errno, errnoCell, libc } from "../ffi/libc.ts";
 import {
@@ -49,7 +51,7 @@ import {
   libeventMethods,
   whyNoLibevent,
 } from "../ffi/libevent.ts";
-import { openError } from "../ffi/open_error.ts";
+import { epollError, openError } from "../ffi/open_error.ts";
 import { Wakeup } from "../ffi/wakeup.ts";
 import { checkedOptions } from "./checks.ts";
 import { HubError } from "./errors.ts";
@@ -136,7 +138,14 @@ class LibeventPoller implements Poller {
     if (held && known.event !== null) this.#base.remove(known.event);
     this.#watched.delete(fd);
     if (error !== 0 && error !== EPERM) {
-      throw new SystemError(error, "event_add", `Cannot watch fd ${fd}`);
+      const { epfd } = this.#base;
+      if (epfd < 0 || epollError(epfd) === 0) {
+        throw new SystemError(error, "event_add", `Cannot watch fd ${fd}`);
+      }
+      // It is our descriptor that is no good, as a sweep would have found.
+      this.#revive();
+      this.watch(fd, interest);
+      return;
     }
     if (event === null) this.#always.add(fd);
     this.#watched.set(fd, { interest, event });
@@ -310,9 +319,7 @@ class LibeventPoller implements Poller {
       report(fd, BAD);
       found++;
     }
-    // A descriptor of ours that is open, but no good, is somebody else's now.
-    const { epfd } = this.#base;
-    if (found === 0) this.#rebuild(openError(epfd) !== 0);
+    if (found === 0) this.#revive();
     return found;
   }
 
@@ -322,13 +329,43 @@ class LibeventPoller implements Poller {
     if (this.#c.poll(this.#pollfd, 1, 0) > 0) this.#rebuild(true);
   }
 
-  /** A new base with all that is watched. */
-  #rebuild(closeOld: boolean): void {
+  /**
+   * Our descriptor was closed by somebody, and its number may be another's by
+   * now: a new base. To free the old one closes that number once more, so it is
+   * held by something of ours then, or the old one is not freed.
+   */
+  #revive(): void {
+    const { epfd } = this.#base;
+    if (epfd < 0) {
+      this.#rebuild(true);
+      return;
+    }
+    const c = this.#c;
+    const any = retry(() => c.epoll_create1(EPOLL_CLOEXEC));
+    check(any, "epoll_create1");
+    let held = any;
+    if (any !== epfd) {
+      held = retry(() => c.fcntl(any, F_DUPFD_CLOEXEC, epfd));
+      c.close(any);
+    }
+    const ours = held === epfd;
+    if (!ours && held >= 0) c.close(held);
+    try {
+      this.#rebuild(ours);
+    } catch (error) {
+      if (ours) c.close(held);
+      throw error;
+    }
+  }
+
+  /** A new base with all that is watched; the old one's descriptor is `ours`. */
+  #rebuild(ours: boolean): void {
     const old = this.#base;
     this.#base = new EventBase(this.#wanted);
     const watched = [...this.#watched];
     for (const [, { event }] of watched) if (event !== null) old.remove(event);
-    if (closeOld) old.free();
+    if (ours) old.free();
+    else old.abandon();
     this.#watched.clear();
     this.#always.clear();
     this.#doubted.clear();

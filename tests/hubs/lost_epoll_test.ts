@@ -1,0 +1,191 @@
+/**
+ * Somebody closed a hub's epoll descriptor, or put something else in its place:
+ * nobody who waits may pay for it.
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { libc } from "../../ffi/libc.ts";
+import * as epolls from "../../hubs/epolls.ts";
+import * as libevent from "../../hubs/libevent.ts";
+import {
+  type BaseHub,
+  getHub,
+  type HubModule,
+  notifyClose,
+  spawn,
+  SystemError,
+  trampoline,
+  useHub,
+} from "../../mod.ts";
+import { openFds } from "../helpers/fds.ts";
+import { testWith } from "../helpers/need.ts";
+
+const HUBS: readonly (readonly [string, HubModule, boolean])[] = [
+  ["epolls", epolls, epolls.isAvailable()],
+  ["libevent", libevent, libevent.isAvailable()],
+];
+
+const F_DUPFD = 0;
+
+type Pipe = readonly [reader: number, writer: number];
+
+getHub();
+
+function pipe(): Pipe {
+  const pair = new Int32Array(2);
+  libc().pipe(pair);
+  return [pair[0]!, pair[1]!];
+}
+
+function write(fd: number): void {
+  libc().write(fd, new Uint8Array(1), 1);
+}
+
+function close(...fds: number[]): void {
+  for (const fd of fds) libc().close(fd);
+}
+
+/** The epoll descriptors there are now and were not before. */
+function epollsSince(before: ReadonlyMap<number, string>): number[] {
+  return [...openFds()]
+    .filter(([fd, target]) => !before.has(fd) && target.includes("eventpoll"))
+    .map(([fd]) => fd);
+}
+
+/** Run `fn` on a hub of its own whose epoll descriptor is known. */
+async function onHub(
+  module: HubModule,
+  fn: (hub: BaseHub, epfd: number) => Promise<void>,
+): Promise<void> {
+  await getHub().close();
+  try {
+    const before = openFds();
+    useHub(module);
+    const hub = getHub();
+    const [epfd, ...others] = epollsSince(before);
+    try {
+      assert(epfd !== undefined && others.length === 0);
+      await fn(hub, epfd);
+    } finally {
+      await hub.close();
+    }
+  } finally {
+    useHub();
+    getHub();
+  }
+}
+
+/** Wait for a pipe at once, and be woken from a park. */
+async function assertWoken([reader, writer]: Pipe): Promise<void> {
+  const { parks } = getHub().statistics();
+  let over = false;
+  const waiting = trampoline(reader, { read: true });
+  waiting.then(() => over = true, () => over = true);
+  while (!over && getHub().statistics().parks === parks) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  write(writer);
+  assertEquals(await waiting, reader);
+  libc().read(reader, new Uint8Array(1), 1);
+}
+
+for (const [name, module, available] of HUBS) {
+  const needs = [name, available] as const;
+
+  testWith(
+    needs,
+    `${name}: its epoll descriptor is closed while nobody listens`,
+    async () => {
+      const ours = pipe();
+      await onHub(module, async (hub, epfd) => {
+        const { parking } = hub.statistics();
+        await assertWoken(ours);
+        const before = openFds();
+        close(epfd);
+        for (let i = 0; i < 5; i++) await assertWoken(ours);
+        // Whoever watched the old descriptor sees that there is a new one.
+        assert(!openFds().has(epfd));
+        assertEquals(hub.statistics().parking, parking);
+        assertEquals(openFds().size, before.size);
+      });
+      close(...ours);
+    },
+  );
+
+  testWith(
+    needs,
+    `${name}: its epoll descriptor is closed while somebody listens`,
+    async () => {
+      const ours = pipe();
+      const [reader, writer] = pipe();
+      await onHub(module, async (_, epfd) => {
+        const waiting = spawn(() => trampoline(reader, { read: true }));
+        await assertWoken(ours);
+        close(epfd);
+        await assertWoken(ours);
+        assertEquals(waiting.dead, false);
+        write(writer);
+        assertEquals(await waiting.wait(), reader);
+      });
+      close(...ours, reader, writer);
+    },
+  );
+
+  testWith(
+    needs,
+    `${name}: its epoll descriptor is closed, and a sweep finds that out`,
+    async () => {
+      const ours = pipe();
+      const [reader, writer] = pipe();
+      await onHub(module, async (_, epfd) => {
+        const waiting = spawn(() => trampoline(reader, { read: true }));
+        await assertWoken(ours);
+        close(epfd);
+        write(writer);
+        assertEquals(await waiting.wait(), reader);
+      });
+      close(...ours, reader, writer);
+    },
+  );
+
+  testWith(
+    needs,
+    `${name}: what has the number of its epoll descriptor stays open`,
+    async () => {
+      const ours = pipe();
+      const [reader, writer] = pipe();
+      await onHub(module, async (_, epfd) => {
+        await assertWoken(ours);
+        libc().dup2(reader, epfd);
+        await assertWoken(ours);
+        await assertWoken([epfd, writer]);
+        notifyClose(epfd);
+        close(epfd);
+        await assertWoken(ours);
+      });
+      close(...ours, reader, writer);
+    },
+  );
+
+  testWith(
+    needs,
+    `${name}: EBADF is for the descriptor that is not open, and no other`,
+    async () => {
+      const ours = pipe();
+      const bad = libc().fcntl(ours[0], F_DUPFD, 600);
+      close(bad);
+      await onHub(module, async (_, epfd) => {
+        await assertWoken(ours);
+        close(epfd);
+        const error = await assertRejects(
+          () => trampoline(bad, { read: true }),
+          SystemError,
+          `fd ${bad}`,
+        );
+        assertEquals(error.code, "EBADF");
+        await assertWoken(ours);
+      });
+      close(...ours);
+    },
+  );
+}
