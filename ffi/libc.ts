@@ -10,6 +10,7 @@
  * @module
  */
 
+import { keepCallback } from "./event_callback.ts";
 import { COMMON, DARWIN, LINUX, SOCKETS } from "./symbols.ts";
 
 type Linux = typeof COMMON & typeof SOCKETS & typeof LINUX;
@@ -119,6 +120,7 @@ export function libc(): Libc {
     const opened = open();
     readErrno = makeErrnoReader(opened);
     symbols = opened;
+    if (hasFullGrant()) keepCallback();
   }
   return symbols;
 }

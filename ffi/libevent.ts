@@ -14,14 +14,21 @@
  * - Where libevent gets no descriptors for its signals it ends the process: it
  * is seen to before that there are some.
  * - All calls of a base and all callbacks come from the thread that made it.
- *   The callback is one per thread and, but in Workers, never closed, like the
- *   library itself: a hub may be made in one test and closed in another.
+ * - An open library is a resource, which a test's sanitizer asks back. So Deno's
+ *   handle is closed at once; the library stays mapped by one of libc's own, and
+ *   can be called as before.
  *
  * @module
  */
 
 import { EINTR, EPOLL_CTL_MOD, EPOLLIN } from "./constants.ts";
 import { check, retry, SystemError } from "./errors.ts";
+import {
+  forget,
+  holdCallback,
+  releaseCallback,
+  told,
+} from "./event_callback.ts";
 import { epollEventLayout } from "./layout.ts";
 import { errno, errnoCell, hasFullGrant, libc, whyNoLibc } from "./libc.ts";
 import { callAtThreadExit } from "./thread_exit.ts";
@@ -162,37 +169,6 @@ interface Opened {
 
 let opened: Opened | null = null;
 
-/** What the callbacks of the loop under way were told: fd, what, fd, what ... */
-let told: number[] = [];
-
-function onEvent(fd: number, what: number): void {
-  told.push(fd, what);
-}
-
-/** The thread's one callback, and how many bases have it. */
-let callback: CallBack | null = null;
-let holders = 0;
-
-type CallBack = Deno.UnsafeCallback<{
-  readonly parameters: readonly ["i32", "i16"];
-  readonly result: "void";
-}>;
-
-function holdCallback(): Deno.PointerObject {
-  holders++;
-  callback ??= new Deno.UnsafeCallback(
-    { parameters: ["i32", "i16"], result: "void" } as const,
-    onEvent,
-  );
-  return callback.pointer;
-}
-
-function releaseCallback(): void {
-  if (--holders > 0) return;
-  callback?.close();
-  callback = null;
-}
-
 /** Let libevent keep its warnings to itself, whichever thread they come from. */
 function silence(symbols: Libevent): void {
   const nothing = libc().dlsym?.(0n, cString("abs")) ?? null;
@@ -200,8 +176,8 @@ function silence(symbols: Libevent): void {
 }
 
 /**
- * Keep the library mapped when Deno closes it: at the end of a Worker's thread
- * its bases are freed after that.
+ * Keep the library mapped when Deno's handle is closed: it is called after that,
+ * and at the end of a Worker's thread its bases are freed.
  */
 function pin(name: string): boolean {
   const dlopen = libc().dlsym?.(0n, cString("dlopen")) ?? null;
@@ -222,17 +198,18 @@ function open(names: readonly string[]): Opened {
     );
   }
   for (const name of names) {
-    let symbols: Libevent;
+    let library: Deno.DynamicLibrary<typeof LIBEVENT>;
     try {
-      symbols = Deno.dlopen(name, LIBEVENT).symbols;
+      library = Deno.dlopen(name, LIBEVENT);
     } catch {
       continue;
     }
-    if (symbols.event_get_version_number() < OLDEST) continue;
-    silence(symbols);
-    // A Worker that ends with a callback open leaves Deno's descriptors open.
-    if (!("WorkerGlobalScope" in globalThis)) holdCallback();
-    return { symbols, pinned: pin(name) };
+    const { symbols } = library;
+    const fits = symbols.event_get_version_number() >= OLDEST;
+    if (fits) silence(symbols);
+    const pinned = fits && pin(name);
+    if (pinned || !fits) library.close();
+    if (fits) return { symbols, pinned };
   }
   throw new Deno.errors.NotFound(
     `Cannot open libevent 2.1: looked for ${names.join(", ")}; ` +
@@ -403,7 +380,7 @@ export class EventBase {
    * in libevent's order. Null if its system call failed.
    */
   loop(): readonly number[] | null {
-    if (told.length > 0) told = [];
+    if (told.length > 0) forget();
     for (let round = 0;; round++) {
       const before = told.length;
       const flags = EVLOOP_ONCE | EVLOOP_NONBLOCK;

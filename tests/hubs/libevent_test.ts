@@ -31,7 +31,12 @@ import {
 } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
-import { projectUrl, runProgram, SIGNALS_READY } from "../helpers/spawn.ts";
+import {
+  projectUrl,
+  runDeno,
+  runProgram,
+  SIGNALS_READY,
+} from "../helpers/spawn.ts";
 
 const LIBEVENT = ["libevent", libevent.isAvailable()] as const;
 const METHODS = ["epoll", "poll", "select"] as const;
@@ -330,6 +335,106 @@ console.log(Deno.readTextFileSync("/proc/self/maps").includes("libevent"));
   );
   assertEquals(stdout, "false\n", stderr);
 });
+
+/** Tests in a Deno of their own, whose sanitizers look at all of them. */
+async function assertSanitized(program: string): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+  const file = `${folder}/main_test.ts`;
+  await Deno.writeTextFile(
+    file,
+    `
+import { getHub, sleep, useHub } from "${projectUrl("mod.ts")}";
+import { isAvailable } from "${projectUrl("hubs/libevent.ts")}";
+const quiet = { sanitizeOps: true, sanitizeResources: true };
+${program}
+`,
+  );
+  const { code, stdout, stderr } = await runDeno(
+    ["test", "--allow-ffi", "--no-lock", "--no-check", file],
+    { env: { EVENTLET_HUB: undefined } },
+  );
+  await Deno.remove(folder, { recursive: true });
+  assertEquals(code, 0, stdout + stderr);
+  assertStringIncludes(stdout, " passed | 0 failed");
+}
+
+testWith(
+  LIBEVENT,
+  "sanitizers are quiet when libevent is first used within a test",
+  async () => {
+    await assertSanitized(`
+getHub();
+Deno.test("first asked for", quiet, () => {
+  if (!isAvailable()) throw new Error("not available");
+});
+for (const name of ["first used", "used again"]) {
+  Deno.test(name, quiet, async () => {
+    await getHub().close();
+    useHub("libevent");
+    await sleep(3);
+    await getHub().close();
+  });
+}
+Deno.test("left", quiet, async () => {
+  getHub();
+  await sleep(1);
+});
+Deno.test("closed in another test", quiet, () => getHub().close());
+`);
+  },
+);
+
+testWith(
+  LIBEVENT,
+  "sanitizers are quiet when libevent's hub is older than the test",
+  async () => {
+    await assertSanitized(`
+useHub("libevent");
+getHub();
+Deno.test("closed and made anew", quiet, async () => {
+  await sleep(1);
+  await getHub().close();
+  await sleep(1);
+});
+Deno.test("replaced", quiet, async () => {
+  useHub("poll");
+  await sleep(1);
+  await getHub().close();
+});
+`);
+  },
+);
+
+testWith(
+  LIBEVENT,
+  "libevent is called as before when Deno's handle is closed, and collected",
+  async () => {
+    const { stdout, stderr } = await runProgram(
+      `
+import { EV_READ, EventBase } from "${projectUrl("ffi/libevent.ts")}";
+import { libc } from "${projectUrl("ffi/libc.ts")}";
+const pair = new Int32Array(2);
+libc().pipe(pair);
+libc().write(pair[1], new Uint8Array(1), 1);
+let found = 0;
+for (let round = 0; round < 50; round++) {
+  const base = new EventBase();
+  for (let i = 0; i < 500; i++) {
+    const event = base.add(pair[0], EV_READ);
+    found += base.loop().length / 2;
+    base.remove(event);
+  }
+  base.free();
+  gc();
+  await new Promise((resolve) => setImmediate(resolve));
+}
+console.log(found);
+`,
+      { flags: ["--allow-ffi", "--v8-flags=--expose-gc"] },
+    );
+    assertEquals(stdout, "25000\n", stderr);
+  },
+);
 
 testWith(
   LIBEVENT,
