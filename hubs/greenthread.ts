@@ -258,26 +258,27 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       return;
     }
     // What has taken it may be something on the side that nobody awaits yet, or
-    // ever, while its code is in an ordinary await.
-    const again = (): void => {
-      GreenThread.#address(this as GreenThread, error, ignore);
-      if (this.started) this.throw(error);
-    };
-    this.interrupt(error, again);
+    // ever, while its code is in an ordinary await: then it is thrown again, once.
+    let again = 1;
+    this.interrupt(error, () => {
+      // Whoever waits for it has it from there, and must not lose it.
+      if (this.#state === FAILED && this.#value === error) return false;
+      if (again-- > 0 && this.started) this.throw(error);
+      return true;
+    });
   }
 
   /**
-   * Throw `error` at every wait it is in. If they are several, no promise made
-   * of one is an unhandled rejection: the others are told as well. Nor if it is
-   * one, with an `untaken`, which is called then. (Main waits for many, each by
-   * itself.) @internal
+   * Throw `error` at every wait it is in. Of several, one has it for all: so many
+   * others may be made an unhandled rejection of. If there is one, `settle`
+   * decides. (Main waits for many, each by itself.) @internal
    */
-  interrupt(error: unknown, untaken: (() => void) | null): void {
+  interrupt(error: unknown, settle: (() => boolean) | null): void {
     const gt = this as GreenThread;
     const waits = this.#waits;
-    const several = waits instanceof Set && waits.size > 1;
-    const told = several ? ignore : untaken;
-    if (told !== null) GreenThread.#address(gt, error, told);
+    let others = waits instanceof Set ? waits.size - 1 : 0;
+    if (others > 0) settle = () => others-- > 0;
+    if (settle !== null && gt !== main) noteAddressed(error, settle);
     // Each throw takes its wait from those pending.
     for (
       let wait = GreenThread.#oldest(gt);
@@ -523,10 +524,6 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     wait.throw(error);
   }
 
-  static #address(gt: GreenThread, error: unknown, untaken: () => void): void {
-    if (gt !== main) noteAddressed(error, untaken);
-  }
-
   static #oldest(gt: GreenThread): Suspension | null {
     const waits = gt.#waits;
     if (!(waits instanceof Set)) return waits;
@@ -716,7 +713,10 @@ export function killGreenThread(
   if (current === gt && !gt.waiting) {
     const promise = Promise.reject(error);
     // It need not be awaited here: then it strikes at the next wait.
-    noteAddressed(promise, () => gt.throw(error));
+    noteAddressed(promise, () => {
+      gt.throw(error);
+      return true;
+    });
     return promise;
   }
   try {

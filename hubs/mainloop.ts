@@ -11,7 +11,9 @@
  *    oldest first.
  * 2. Read the clock once. Run the timers due by then, and what was put in the
  *    run queue since the last pass, in order of due time, first come first
- *    served. What is added meanwhile waits for the next pass.
+ *    served. What is added meanwhile waits for the next pass; so does a
+ *    `sleep(0)` that was begun after the last sweep, since descriptors that are
+ *    ready come before it.
  * 3. Sweep the poller into a list; only then call the listeners on it, in the
  *    kernel's order, leaving out those spent during this very pass. Green
  *    sockets are received from some at a time, just before; whoever is given

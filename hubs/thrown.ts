@@ -42,26 +42,23 @@ function wasThrown(error: unknown): boolean {
   return isObject(error) ? thrown.has(error) : primitives.has(error);
 }
 
-/** By error, or by promise: what to do if nobody has taken it. */
-const addressed = new WeakMap<object, () => void>();
+/** By error, or by promise: whether an unhandled rejection is none. */
+const addressed = new WeakMap<object, () => boolean>();
 let listening = false;
 
 /**
- * An unhandled rejection with this error, or of this promise, is none: the
- * error has an addressee, and `untaken` sees to it that he gets it.
+ * An unhandled rejection with this error, or of this promise, may be none: the
+ * error has an addressee. `settle` says so, and sees to it that he gets it.
  */
-export function noteAddressed(what: unknown, untaken: () => void): void {
+export function noteAddressed(what: unknown, settle: () => boolean): void {
   if (!isObject(what)) return;
-  addressed.set(what, untaken);
+  addressed.set(what, settle);
   if (listening) return;
   listening = true;
   addEventListener("unhandledrejection", (event) => {
     const { promise, reason } = event;
     const key = addressed.has(promise) ? promise : reason;
-    const untaken = isObject(key) ? addressed.get(key) : undefined;
-    if (untaken === undefined) return;
-    event.preventDefault();
-    untaken();
+    if (isObject(key) && addressed.get(key)?.()) event.preventDefault();
   });
 }
 
@@ -73,7 +70,7 @@ export function ignore(): void {}
  * expected.
  */
 export function disown(promise: Promise<unknown>): void {
-  promise.catch((error) => noteAddressed(error, ignore));
+  promise.catch((error) => noteAddressed(error, () => true));
 }
 
 /**

@@ -4,7 +4,7 @@
  * process. But what fails by itself, and is never awaited, is one.
  */
 
-import { assertEquals, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import {
   asyncIO,
   GreenPile,
@@ -318,18 +318,52 @@ for (const [what, [program, prints]] of Object.entries(OWN_PROMISES)) {
   });
 }
 
-Deno.test("an async function that fails by itself stays unhandled", async () => {
-  const result = await runProgram(
-    `import { kill, sleep, spawn } from "${projectUrl("mod.ts")}";
-    const victim = spawn(() => sleep(1e6));
-    await sleep();
-    await kill(victim);
+/** Programs that an unhandled rejection must end. */
+const LOUD: Record<string, string> = {
+  "an async function that fails by itself": `
     spawn(() => {
-      void (async () => { throw new Error("its own"); })();
+      void (async () => { throw new Error("boom"); })();
     });
-    await sleep(50);
-    console.log("went on");`,
-    { flags: ["--allow-all", "--no-check"] },
-  );
-  assertEquals([result.code, result.stdout], [1, ""]);
-});
+    await turns(3);`,
+  "an async function that waits for one who is killed": `
+    const gt = spawn(() => sleep(1e6));
+    (async () => await gt.wait())();
+    await sleep();
+    await kill(gt, new Error("boom"));
+    await turns(3);`,
+  "one that waits for one who is killed, once it has ended": `
+    const gt = spawn(() => sleep(1e6));
+    await sleep();
+    await kill(gt, new Error("boom"));
+    (async () => await gt.wait())();
+    await turns(3);`,
+  "an async function whose own time limit strikes": `
+    spawn(() => {
+      void (async () => {
+        using _limit = new Timeout(1, new Error("boom"));
+        await sleep(1e6);
+      })();
+    });
+    await sleep(3);
+    await turns(3);`,
+};
+
+for (const [what, program] of Object.entries(LOUD)) {
+  Deno.test(`${what} stays an unhandled rejection`, async () => {
+    const result = await runProgram(
+      `import { kill, sleep, spawn, Timeout } from "${projectUrl("mod.ts")}";
+      const turns = async (count) => {
+        while (count-- > 0) await new Promise((done) => setTimeout(done));
+      };
+      const victim = spawn(() => sleep(1e6));
+      await sleep();
+      await kill(victim);
+      ${program}
+      console.log("went on");
+      Deno.exit();`,
+      { flags: ["--allow-all", "--no-check"] },
+    );
+    assertEquals([result.code, result.stdout], [1, ""]);
+    assertMatch(result.stderr, /Uncaught \(in promise\) Error: boom/);
+  });
+}
