@@ -63,9 +63,9 @@ export {
   waitReady,
 } from "./green/readiness.ts";
 export { GreenletExit, HubError, IOClosed } from "./hubs/errors.ts";
+export { getCurrent } from "./hubs/current.ts";
 export {
   type AnyFunction,
-  getCurrent,
   GreenThread,
   type LinkFunction,
 } from "./hubs/greenthread.ts";

@@ -13,7 +13,7 @@
  * @module
  */
 
-import { suspend } from "../hubs/greenthread.ts";
+import { suspend } from "../hubs/suspend.ts";
 import { HAPPENED, type Suspension } from "../hubs/suspension.ts";
 import { currentHub } from "../hubs/thread.ts";
 import { refused } from "../hubs/thrown.ts";

@@ -7,7 +7,8 @@
  * @module
  */
 
-import { getCurrent, type GreenThread } from "../hubs/greenthread.ts";
+import { getCurrent } from "../hubs/current.ts";
+import type { GreenThread } from "../hubs/greenthread.ts";
 
 /**
  * One value per greenthread; main has one too, and so has MAINLOOP.

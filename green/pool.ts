@@ -13,11 +13,8 @@
  */
 
 import { GreenletExit, HubError } from "../hubs/errors.ts";
-import {
-  type AnyFunction,
-  getCurrent,
-  GreenThread,
-} from "../hubs/greenthread.ts";
+import { getCurrent } from "../hubs/current.ts";
+import { type AnyFunction, GreenThread } from "../hubs/greenthread.ts";
 import { currentHub } from "../hubs/thread.ts";
 import { outer, refused } from "../hubs/thrown.ts";
 import { type AnyIterable, Inputs, type Items } from "./inputs.ts";

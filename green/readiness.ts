@@ -11,7 +11,8 @@
  */
 
 import { HubError, IOClosed } from "../hubs/errors.ts";
-import { getCurrent, suspend } from "../hubs/greenthread.ts";
+import { getCurrent } from "../hubs/current.ts";
+import { suspend } from "../hubs/suspend.ts";
 import type { BaseHub } from "../hubs/hub.ts";
 import type { FdListener } from "../hubs/listeners.ts";
 import { type Interest, READ, WRITE } from "../hubs/poller.ts";

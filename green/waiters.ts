@@ -12,7 +12,8 @@
  * @module
  */
 
-import { getCurrent, suspend } from "../hubs/greenthread.ts";
+import { getCurrent } from "../hubs/current.ts";
+import { suspend } from "../hubs/suspend.ts";
 import { checkDelay } from "../hubs/checks.ts";
 import type { Cancellable } from "../hubs/scheduler.ts";
 import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";

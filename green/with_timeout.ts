@@ -8,7 +8,7 @@
  * @module
  */
 
-import { getCurrent } from "../hubs/greenthread.ts";
+import { getCurrent } from "../hubs/current.ts";
 import { Scope } from "../hubs/scope.ts";
 import { outer } from "../hubs/thrown.ts";
 import {

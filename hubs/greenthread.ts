@@ -2,30 +2,23 @@
  * A greenthread: an async function with an identity, a result, and waits that
  * can be broken off from outside.
  *
- * "Current" follows the code across any await (`context.ts`).
  * The trap it guards: a greenthread inside an ordinary `await` cannot be
  * interrupted there; a kill is then kept and delivered at its next wait.
  *
  * @module
  */
 
-import { AsyncLocalStorage } from "node:async_hooks";
-import { makeContext } from "./context.ts";
+import { context, getCurrent, main, setMain } from "./current.ts";
 import { GreenletExit, HubError } from "./errors.ts";
+import { killGreenThread } from "./kill.ts";
 import { LocalTimers } from "./local_timers.ts";
 import { reportError } from "./report.ts";
-import type { Cancellable, Entry, Scheduler } from "./scheduler.ts";
-import { Scope } from "./scope.ts";
-import {
-  BARE,
-  HAPPENED,
-  Suspension,
-  type SuspensionOwner,
-} from "./suspension.ts";
+import type { Cancellable, Entry } from "./scheduler.ts";
+import type { Scope } from "./scope.ts";
+import { suspend } from "./suspend.ts";
+import { BARE, type Suspension, type SuspensionOwner } from "./suspension.ts";
 import { currentHub, thread } from "./thread.ts";
 import { ignore, noteAddressed, noteThrown, refused } from "./thrown.ts";
-
-const context = makeContext<GreenThread>();
 
 // Its error, if nobody waits for it at its end, is reported ...
 const AT_ONCE = 0;
@@ -620,125 +613,4 @@ function beginAlone(gt: GreenThread): void {
   gt.main();
 }
 
-/** The greenthread that stands for all code that nobody spawned. */
-const main = new GreenThread(null, NO_ARGS, "main");
-
-/**
- * The greenthread that runs now: main outside of any, MAINLOOP in a callback
- * of a timer or listener. Right across any await.
- *
- * Everything that was not spawned is main: the main module, event handlers,
- * a `Deno.serve` handler. Main may wait in several places at once.
- *
- * @example
- * ```ts
- * import { getCurrent, spawn } from "../mod.ts";
- *
- * const gt = spawn(() => getCurrent());
- * if (await gt.wait() !== gt) throw new Error("somebody else");
- * ```
- */
-export function getCurrent(): GreenThread {
-  return context.get() ?? main;
-}
-
-/**
- * Run `fn` as `gt`, in a context that has nothing of the caller's: how MAINLOOP
- * gets its own. @internal
- */
-export function runAs(gt: GreenThread, fn: () => void): void {
-  context.runAlone(gt, fn);
-}
-
-/**
- * `fn` as MAINLOOP shall call it: other `AsyncLocalStorage`s see in it what they
- * see now, as in a callback of `setTimeout`. @internal
- */
-export function carried(fn: AnyFunction): AnyFunction {
-  if (context.alone() || typeof fn !== "function") return fn;
-  const inside = AsyncLocalStorage.snapshot();
-  const call = (...args: unknown[]): unknown => {
-    const current = getCurrent();
-    let result: unknown;
-    inside(() => context.run(current, () => result = fn(...args)));
-    return result;
-  };
-  return Object.defineProperty(call, "name", { value: fn.name });
-}
-
-/**
- * Begin a wait of the current greenthread in `hub`: the one door to waiting.
- *
- * @throws {HubError} If called from MAINLOOP.
- * @throws What was thrown at the greenthread while it waited for nothing.
- * @internal
- */
-export function suspend(
-  hub: Scheduler,
-  owner: SuspensionOwner | null,
-  used: Suspension | null = null,
-): Suspension {
-  const current = context.get() ?? main;
-  if (current.isMainloop) {
-    throw new HubError(
-      "Cannot wait in MAINLOOP: do not call blocking functions from the mainloop",
-    );
-  }
-  const scope = Scope.current();
-  const kept = current.takeKept(scope);
-  if (kept !== null) throw kept.error;
-  const suspension = used ?? new Suspension(current, hub);
-  if (used !== null) used.renew(current, hub);
-  suspension.owner = owner;
-  suspension.scope = scope;
-  current.addSuspension(suspension);
-  hub.waits(current);
-  hub.launch();
-  return suspension;
-}
-
-/** `kill`, as a function and as a method. @internal */
-export function killGreenThread(
-  gt: GreenThread,
-  error: unknown,
-): Promise<void> {
-  if (gt.dead) return Promise.resolve();
-  if (gt.isMainloop) {
-    return Promise.reject(
-      new HubError("Cannot kill MAINLOOP: use hub.abort()"),
-    );
-  }
-  const current = getCurrent();
-  // What waits does not run: then it is an event handler it has set up.
-  if (current === gt && !gt.waiting) {
-    const promise = Promise.reject(error);
-    // It need not be awaited here: then it strikes at the next wait.
-    noteAddressed(promise, () => {
-      gt.throw(error);
-      return true;
-    });
-    return promise;
-  }
-  try {
-    const { started } = gt;
-    gt.throw(error);
-    if (!started) return Promise.resolve();
-    if (current === gt || current.isMainloop) return nextPass();
-    const suspension = suspend(currentHub(), HAPPENED);
-    suspension.schedule();
-    return suspension.promise as Promise<void>;
-  } catch (failure) {
-    return refused(failure);
-  }
-}
-
-/** Until the next pass, for those who may not wait: nobody is suspended. */
-function nextPass(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const discard = (): boolean => {
-    resolve();
-    return true;
-  };
-  currentHub().enqueue({ fire: resolve, discard });
-  return promise;
-}
+setMain(new GreenThread(null, NO_ARGS, "main"));

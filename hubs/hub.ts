@@ -13,13 +13,9 @@ import {
   checkScheduled,
 } from "./checks.ts";
 import { HubError, IOClosed } from "./errors.ts";
-import {
-  type AnyFunction,
-  carried,
-  getCurrent,
-  type GreenThread,
-  suspend,
-} from "./greenthread.ts";
+import { carried, getCurrent } from "./current.ts";
+import type { AnyFunction, GreenThread } from "./greenthread.ts";
+import { suspend } from "./suspend.ts";
 import type { IdleOptions } from "./idle.ts";
 import { bequeath } from "./inheritance.ts";
 import {

@@ -10,7 +10,8 @@
  * @module
  */
 
-import { getCurrent, type GreenThread } from "./greenthread.ts";
+import { getCurrent } from "./current.ts";
+import type { GreenThread } from "./greenthread.ts";
 
 /** See the module. */
 export class LastPass {

@@ -41,7 +41,8 @@
  */
 
 import { HubError } from "./errors.ts";
-import { type AnyFunction, GreenThread, runAs } from "./greenthread.ts";
+import { runAs } from "./current.ts";
+import { type AnyFunction, GreenThread } from "./greenthread.ts";
 import { Idle, type IdleOptions } from "./idle.ts";
 import type { FdListener } from "./listeners.ts";
 import { LastPass } from "./last_pass.ts";

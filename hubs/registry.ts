@@ -11,7 +11,7 @@
 import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";
 import * as epolls from "./epolls.ts";
-import { getCurrent } from "./greenthread.ts";
+import { getCurrent } from "./current.ts";
 import { BaseHub } from "./hub.ts";
 import { inherit } from "./inheritance.ts";
 import * as libevent from "./libevent.ts";

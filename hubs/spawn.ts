@@ -5,13 +5,10 @@
  */
 
 import { GreenletExit, HubError } from "./errors.ts";
-import {
-  type AnyFunction,
-  getCurrent,
-  GreenThread,
-  killGreenThread,
-  suspend,
-} from "./greenthread.ts";
+import { getCurrent } from "./current.ts";
+import { type AnyFunction, GreenThread } from "./greenthread.ts";
+import { killGreenThread } from "./kill.ts";
+import { suspend } from "./suspend.ts";
 import { checkDelay } from "./checks.ts";
 import { getHub } from "./registry.ts";
 import type { Cancellable } from "./scheduler.ts";

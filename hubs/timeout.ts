@@ -8,7 +8,8 @@
  */
 
 import { HubError } from "./errors.ts";
-import { getCurrent, type GreenThread, type Kept } from "./greenthread.ts";
+import { getCurrent } from "./current.ts";
+import type { GreenThread, Kept } from "./greenthread.ts";
 import { checkDelay } from "./checks.ts";
 import type { Cancellable } from "./scheduler.ts";
 import type { Scope } from "./scope.ts";

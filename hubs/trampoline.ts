@@ -10,7 +10,9 @@
  */
 
 import { HubError } from "./errors.ts";
-import { getCurrent, type GreenThread, suspend } from "./greenthread.ts";
+import { getCurrent } from "./current.ts";
+import type { GreenThread } from "./greenthread.ts";
+import { suspend } from "./suspend.ts";
 import { checkDelay, checkedFd } from "./checks.ts";
 import type { BaseHub } from "./hub.ts";
 import { FdListener } from "./listeners.ts";

@@ -24,7 +24,7 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
-import { getCurrent } from "../../hubs/greenthread.ts";
+import { getCurrent } from "../../hubs/current.ts";
 import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
 import { disown, refused } from "../../hubs/thrown.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { getCurrent } from "../../hubs/greenthread.ts";
+import { getCurrent } from "../../hubs/current.ts";
 import { impatient, yielded } from "../../hubs/wait.ts";
 
 /** The latest of a socket's that has not come back. */

@@ -10,7 +10,8 @@
 
 import { SystemError } from "../../ffi/errors.ts";
 import { GreenletExit, IOClosed } from "../../hubs/errors.ts";
-import { GreenThread, suspend } from "../../hubs/greenthread.ts";
+import { GreenThread } from "../../hubs/greenthread.ts";
+import { suspend } from "../../hubs/suspend.ts";
 import { getHub } from "../../hubs/registry.ts";
 import { reportError } from "../../hubs/report.ts";
 import type { Cancellable } from "../../hubs/scheduler.ts";

@@ -10,11 +10,9 @@
 
 import { EAGAIN } from "../../ffi/constants.ts";
 import { shutdownWrite, transmit } from "../../ffi/socket.ts";
-import {
-  getCurrent,
-  type GreenThread,
-  suspend,
-} from "../../hubs/greenthread.ts";
+import { getCurrent } from "../../hubs/current.ts";
+import type { GreenThread } from "../../hubs/greenthread.ts";
+import { suspend } from "../../hubs/suspend.ts";
 import type { BaseHub } from "../../hubs/hub.ts";
 import { CallbackListener } from "../../hubs/listeners.ts";
 import { WRITE } from "../../hubs/poller.ts";

@@ -7,7 +7,8 @@
 import assert from "node:assert/strict";
 import { macrotask } from "../deno_loop.ts";
 import { HubError } from "../errors.ts";
-import { getCurrent, GreenThread } from "../greenthread.ts";
+import { getCurrent } from "../current.ts";
+import { GreenThread } from "../greenthread.ts";
 import { BaseHub } from "../hub.ts";
 import { getHub } from "../registry.ts";
 import { kill, sleep, spawn } from "../spawn.ts";

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { getCurrent } from "../greenthread.ts";
+import { getCurrent } from "../current.ts";
 import { READ } from "../poller.ts";
 import { kill, sleep, spawn } from "../spawn.ts";
 import { notifyClose, trampoline } from "../trampoline.ts";

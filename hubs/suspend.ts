@@ -1,0 +1,45 @@
+/**
+ * The one door to waiting.
+ *
+ * The trap it guards: a wait that begins in MAINLOOP, or in a greenthread that
+ * was killed while it waited for nothing. Neither leaves anything behind.
+ *
+ * @module
+ */
+
+import { context, main } from "./current.ts";
+import { HubError } from "./errors.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { Scope } from "./scope.ts";
+import { Suspension, type SuspensionOwner } from "./suspension.ts";
+
+/**
+ * Begin a wait of the current greenthread in `hub`.
+ *
+ * @throws {HubError} If called from MAINLOOP.
+ * @throws What was thrown at the greenthread while it waited for nothing.
+ * @internal
+ */
+export function suspend(
+  hub: Scheduler,
+  owner: SuspensionOwner | null,
+  used: Suspension | null = null,
+): Suspension {
+  const current = context.get() ?? main;
+  if (current.isMainloop) {
+    throw new HubError(
+      "Cannot wait in MAINLOOP: do not call blocking functions from the mainloop",
+    );
+  }
+  const scope = Scope.current();
+  const kept = current.takeKept(scope);
+  if (kept !== null) throw kept.error;
+  const suspension = used ?? new Suspension(current, hub);
+  if (used !== null) used.renew(current, hub);
+  suspension.owner = owner;
+  suspension.scope = scope;
+  current.addSuspension(suspension);
+  hub.waits(current);
+  hub.launch();
+  return suspension;
+}
