@@ -38,16 +38,20 @@ const EVERY_NAME_IS = `
     }
   }
   const dlopen = Deno.dlopen;
-  Deno.dlopen = (path, table) => ({
-    symbols: {
-      ...dlopen(path, table).symbols,
-      getaddrinfo_elsewhere: async (_name, _service, _hints, out) => {
-        out[0] = first;
-        return 0;
+  Deno.dlopen = (path, table) => {
+    const library = dlopen(path, table);
+    return {
+      close: () => library.close(),
+      symbols: {
+        ...library.symbols,
+        getaddrinfo_elsewhere: async (_name, _service, _hints, out) => {
+          out[0] = first;
+          return 0;
+        },
+        freeaddrinfo() {},
       },
-      freeaddrinfo() {},
-    },
-  });
+    };
+  };
 `;
 
 /** What a program prints in which names are what it says. */
