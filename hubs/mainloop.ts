@@ -204,6 +204,8 @@ export class Mainloop {
     if (thread.observer !== null) this.#ran = who;
     this.#last?.resumed(who);
     if (who.wave === this.#wave) return;
+    // A write of MAINLOOP's own has ended: it does not wait for itself.
+    if (who === this.greenlet) return;
     who.wave = this.#wave;
     this.#awaited++;
   }

@@ -782,6 +782,33 @@ test("write() from MAINLOOP that does not fit is sent all the same, in order wit
   assertQuiet();
 });
 
+test("write() from MAINLOOP that has ended takes no turn of Deno's loop", async () => {
+  const hub = getHub();
+  const orders: string[] = [];
+  for (let i = 0; i < 20 && orders.length < 3; i++) {
+    const [a, b] = await tcpPair();
+    const written = inMainloop(async () => {
+      await a.write(new Uint8Array(10_000_000));
+      const { yields } = hub.statistics();
+      const order: string[] = [];
+      const { promise, resolve } = Promise.withResolvers<void>();
+      setImmediate(() => order.push("turn"));
+      hub.scheduleCallGlobal(0, () => {
+        order.push("next pass");
+        // Fairness may have given it a turn, which is no matter of the write.
+        if (hub.statistics().yields === yields) orders.push(order[0]!);
+        resolve();
+      });
+      await promise;
+      a.close();
+    });
+    await readAll(b);
+    await written;
+    b.close();
+  }
+  assertEquals(orders, Array(3).fill("next pass"));
+});
+
 test("write() from MAINLOOP ends by an error as any other", async () => {
   for (const end of ["timeout", "close", "reset"]) {
     const [a, b] = await tcpPair();
