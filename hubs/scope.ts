@@ -25,19 +25,27 @@ export class Scope implements Disposable {
   returned: unknown = undefined;
 
   readonly #greenlet: GreenThread;
-  /** The next one around it, of the same greenthread and in force. */
-  readonly #outer: Scope | null;
+  /** The next one around it, of the same greenthread. */
+  #outer: Scope | null;
   #over = false;
 
   /** Open a scope for code of `greenlet`. */
   constructor(greenlet: GreenThread) {
     this.#greenlet = greenlet;
-    let outer = Scope.current();
-    while (outer !== null && (outer.#over || outer.#greenlet !== greenlet)) {
-      outer = outer.#outer;
-    }
+    const inside = Scope.current();
+    const own = inside !== null && inside.#greenlet === greenlet;
+    const outer = own ? Scope.#inForce(inside) : null;
+    // It holds on to none that is over, however many follow on each other.
+    if (outer !== null) outer.#outer = Scope.#inForce(outer.#outer);
     this.#outer = outer;
     open++;
+  }
+
+  /** The scope, or the next one around it that is in force. */
+  static #inForce(scope: Scope | null): Scope | null {
+    let at = scope;
+    while (at !== null && at.#over) at = at.#outer;
+    return at;
   }
 
   /** The one the running code is inside of. */

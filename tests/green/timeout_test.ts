@@ -19,6 +19,7 @@ import {
   withTimeout,
 } from "../../mod.ts";
 import { failure, never } from "../../hubs/conformance/rig.ts";
+import { projectUrl, runProgram } from "../helpers/spawn.ts";
 import { greenTest, settle, StoppedClock } from "./helpers.ts";
 
 /** A function to pass to those that want one, which waits for long. */
@@ -457,6 +458,37 @@ greenTest(
     assertEquals(await serving, "served");
   },
 );
+
+Deno.test("withTimeout() begun inside of each other, one after the other, is let go", async () => {
+  const result = await runProgram(
+    `
+    import { sleep, withTimeout } from "${projectUrl("mod.ts")}";
+    import { Scope } from "${projectUrl("hubs/scope.ts")}";
+    let first;
+    // Each is begun inside of the one before, which ends while it goes on.
+    function next(left) {
+      return withTimeout(60_000, async () => {
+        first ??= new WeakRef(Scope.current());
+        await sleep();
+        if (left > 0) setTimeout(next, 0, left - 1);
+        else setTimeout(look);
+        await sleep(3);
+      });
+    }
+    async function look() {
+      await sleep(20);
+      gc();
+      await sleep(1);
+      gc();
+      console.log(first.deref());
+      Deno.exit();
+    }
+    next(20);
+  `,
+    { flags: ["--allow-all", "--no-check", "--v8-flags=--expose-gc"] },
+  );
+  assertEquals(result.stdout, "undefined\n", result.stderr);
+});
 
 greenTest("withTimeout() refuses bad arguments by rejecting", async () => {
   assert(await failure(withTimeout(NaN, long)) instanceof RangeError);
