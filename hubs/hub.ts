@@ -225,7 +225,10 @@ export class BaseHub implements Scheduler, AsyncDisposable {
       this.enqueue({
         fire: () =>
           this.#table.lastCall(listener) ? listener.cb(listener.fd) : undefined,
-        discard: () => true,
+        discard: () => {
+          this.#table.lastCall(listener);
+          return true;
+        },
       });
     }
   }
