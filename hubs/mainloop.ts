@@ -242,12 +242,10 @@ export class Mainloop {
     extras: TimerExtras | null,
   ): Timer {
     if (this.#closed) throw closedHub(this.#name);
-    const runQueue = this.#runQueue;
-    const { next } = runQueue;
-    const timer = runQueue.schedule(ms, fn, args, extras);
+    const timer = this.#runQueue.schedule(ms, fn, args, extras);
     this.#last?.begun(timer);
-    const sooner = ms === 0 || runQueue.next < next;
-    if (sooner || !this.#running) this.changed();
+    // In the run queue, or first in the heap: it is due before all others.
+    if (timer.index <= 0 || !this.#running) this.changed();
     return timer;
   }
 

@@ -46,11 +46,6 @@ export class RunQueue implements TimerHome {
     return this.#queue.length;
   }
 
-  /** When the next timer of the heap is due; Infinity if there is none. */
-  get next(): number {
-    return this.#heap.next;
-  }
-
   /** Nothing is to be done, now or ever. */
   get empty(): boolean {
     return this.#queue.length === 0 && this.#heap.size === 0;
