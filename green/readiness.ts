@@ -140,7 +140,7 @@ class ReadyWait implements SuspensionOwner {
   };
 
   readonly #onAbort = (): void => {
-    this.#suspension?.throw(this.#options.signal?.reason);
+    this.#suspension?.abort(this.#options.signal?.reason);
   };
 
   #undo(): void {

@@ -134,7 +134,7 @@ export class Waiter<V> implements SuspensionOwner, EventListenerObject {
 
   /** The signal was aborted. */
   handleEvent(): void {
-    this.#suspension!.throw(this.#signal?.reason);
+    this.#suspension!.abort(this.#signal?.reason);
   }
 
   /** The wait was broken off. For `Suspension` alone. */

@@ -396,7 +396,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     }
   }
 
-  /** End it: links, then waiters, in order. @internal */
+  /** End it: waiters in the next pass, links now, in order. @internal */
   end(failed: boolean, value: unknown): void {
     if (this.dead) return;
     this.#state = failed ? FAILED : RETURNED;
@@ -409,18 +409,18 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       this.#timer.cancel();
       this.#timer = null;
     }
-    if (this.#links !== null) GreenThread.#runLinks(this as GreenThread);
-    const waiters = this.#waiters;
+    const waiters = this.#waiters ?? [];
     this.#waiters = null;
+    for (const waiter of waiters) {
+      if (failed) {
+        GreenThread.#handOut(this as GreenThread, waiter.promise);
+        waiter.scheduleError(value);
+      } else waiter.schedule(value);
+    }
+    // Before any of them goes on, but what links bring about comes after.
+    if (this.#links !== null) GreenThread.#runLinks(this as GreenThread);
     thread.hub?.waits(this as GreenThread);
-    if (waiters !== null && waiters.length > 0) {
-      for (const waiter of waiters) {
-        if (failed) {
-          GreenThread.#handOut(this as GreenThread, waiter.promise);
-          waiter.scheduleError(value);
-        } else waiter.schedule(value);
-      }
-    } else if (failed && !isExit(value)) {
+    if (waiters.length === 0 && failed && !isExit(value)) {
       if (this.#reported === AT_ONCE) GreenThread.#report(this as GreenThread);
       else if (this.#reported === A_PASS_LATER) {
         GreenThread.#reportLater(this as GreenThread);

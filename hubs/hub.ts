@@ -422,6 +422,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /** See {@linkcode Scheduler}. @internal */
+  get resting(): boolean {
+    return !this.#loop.closed && this.#loop.idle.resting;
+  }
+
+  /** See {@linkcode Scheduler}. @internal */
   changed(): void {
     this.#loop.changed();
   }

@@ -133,6 +133,11 @@ export class Idle {
     return this.#parked;
   }
 
+  /** The same, or its call has not ended since it was woken. */
+  get resting(): boolean {
+    return this.#timeout >= 0;
+  }
+
   /** MAINLOOP begins, right after Deno's loop had its turn. */
   begin(): void {
     this.#fairness.restart();

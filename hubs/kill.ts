@@ -13,7 +13,7 @@ import { HubError } from "./errors.ts";
 import type { GreenThread } from "./greenthread.ts";
 import { suspend } from "./suspend.ts";
 import { HAPPENED } from "./suspension.ts";
-import { currentHub } from "./thread.ts";
+import { currentHub, thread } from "./thread.ts";
 import { noteAddressed, refused } from "./thrown.ts";
 
 /** `kill`, as a function and as a method. @internal */
@@ -41,7 +41,8 @@ export function killGreenThread(
   try {
     const { started } = gt;
     gt.throw(error);
-    if (!started) return Promise.resolve();
+    // It was for no hub yet, so there is nobody to let go first.
+    if (!started && thread.hub === null) return Promise.resolve();
     if (current === gt || current.isMainloop) return nextPass();
     const suspension = suspend(currentHub(), HAPPENED);
     suspension.schedule();

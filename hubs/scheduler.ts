@@ -27,6 +27,8 @@ export interface Scheduler {
   readonly sweeps: number;
   /** Descriptors are watched, and no sweep was made since there were `sweeps`. */
   unswept(sweeps: number): boolean;
+  /** It is parked, or was and has not gone on since it was woken. */
+  readonly resting: boolean;
   /** What a park depends on has changed: one under way must be thought over. */
   changed(): void;
   /** Somebody switches to the hub: MAINLOOP starts now. */

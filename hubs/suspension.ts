@@ -175,6 +175,25 @@ export class Suspension implements Entry {
   }
 
   /**
+   * As {@linkcode Suspension.throw}, by an event of Deno's loop. A hub that is
+   * parked is woken, and the wait ends when that has ended: whoever goes on may
+   * be a test, which shall find nothing under way.
+   */
+  abort(error: unknown): void {
+    if (!this.hub.resting) {
+      this.throw(error);
+      return;
+    }
+    const { promise } = this;
+    const end = (): true => {
+      // It may be used again by then.
+      if (this.promise === promise) this.throw(error);
+      return true;
+    };
+    this.hub.enqueue({ fire: end, discard: end });
+  }
+
+  /**
    * Forget a wait that could not be set up; its promise is never seen. Whoever
    * wanted it goes on, so MAINLOOP has to let it.
    */

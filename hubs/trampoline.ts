@@ -99,7 +99,7 @@ class Wait extends FdListener implements SuspensionOwner {
 
   /** The signal is aborted: it has us for its listener. */
   handleEvent(): void {
-    this.suspension?.throw(this.signal?.reason);
+    this.suspension?.abort(this.signal?.reason);
   }
 
   /** Take down everything that was set up. */

@@ -317,13 +317,21 @@ export class Limit {
   }
 
   readonly #expire = (): void => this.end(Timeout.expired(this.#timeout));
-  readonly #abort = (): void => this.end(this.#signal?.reason);
+
+  readonly #abort = (): void => {
+    const reason = this.#signal?.reason;
+    this.#reached(reason)?.abort(reason);
+  };
 
   /** Break off whatever is waited in, and whatever will be: the limit is reached. */
   end(error: unknown): void {
+    this.#reached(error)?.throw(error);
+  }
+
+  #reached(error: unknown): Suspension | null {
     this.#over ??= { error };
     const waiting = this.#waiting;
-    if (waiting?.promise === this.#promise) waiting?.throw(error);
+    return waiting?.promise === this.#promise ? waiting : null;
   }
 }
 

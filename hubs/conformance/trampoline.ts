@@ -274,6 +274,25 @@ export const trampolineCases: readonly Case[] = [
   }],
 
   [
+    "trampoline() that is aborted ends when nothing is under way any more",
+    async (rig) => {
+      const [reader] = rig.pipe();
+      const signals = [new AbortController(), new AbortController()];
+      const waits = signals.map(({ signal }, i) =>
+        spawn(() =>
+          trampoline(i === 0 ? reader : rig.pipe()[0], { read: true, signal })
+        ).wait().catch(() => rig.hub.resting)
+      );
+      await sleep();
+      await rig.parked();
+      // The second one comes when the hub has been woken, and sleeps still.
+      for (const controller of signals) controller.abort();
+      assert.deepEqual(await Promise.all(waits), [false, false]);
+      rig.assertIdle();
+    },
+  ],
+
+  [
     "trampoline() that was ready takes no notice of a later abort",
     async (rig) => {
       const [reader, writer] = rig.pipe();

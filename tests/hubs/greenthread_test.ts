@@ -225,6 +225,19 @@ hubTest("GreenThread.link() calls in order, before the waiters", async () => {
   assertEquals(order, ["end", ["first", true, 1, 2], "second", "waiter"]);
 });
 
+hubTest(
+  "GreenThread.link(): what links bring about comes after the waiters",
+  async () => {
+    const order: string[] = [];
+    const gt = spawn(() => sleep());
+    gt.link(() => spawn(() => order.push("spawned by a link")));
+    await gt.wait();
+    order.push("waiter");
+    await sleep();
+    assertEquals(order, ["waiter", "spawned by a link"]);
+  },
+);
+
 hubTest("GreenThread.link() of a dead one calls at once", async () => {
   const gt = spawn(() => 1);
   await gt.wait();

@@ -235,12 +235,14 @@ hubTest("kill() of a dead one resolves without yielding", async () => {
 
 hubTest("kill() of one that has not started: it never runs", async () => {
   const order: string[] = [];
+  spawn(() => order.push("before"));
   const gt = spawn(never);
   gt.link(() => order.push("link"));
   const killed = kill(gt);
   order.push("killer");
   await killed;
-  assertEquals(order, ["link", "killer"]);
+  order.push("later");
+  assertEquals(order, ["link", "killer", "before", "later"]);
   assertEquals(gt.dead, true);
   assertInstanceOf(await failure(gt.wait()), GreenletExit);
   const boom = new Error("boom");
