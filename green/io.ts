@@ -133,7 +133,12 @@ async function keepTrying(
 ): Promise<number> {
   const { timeout = null, syscall = options.read ? "read" : "write" } = options;
   // One that is always ready would let nobody else run.
-  if (impatient()) await yielded(undefined);
+  if (impatient()) {
+    // A wrong target is for the wait to complain of.
+    const fd = typeof target === "number" ? target : target?.fileno?.() ?? -1;
+    const turn = yielded(undefined);
+    await getHub().useLater(fd, turn, options.markAsClosed ?? null);
+  }
   let waiting = options;
   let deadline: number | null = null;
   for (;;) {

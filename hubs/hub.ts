@@ -30,7 +30,7 @@ import { type Interest, type Poller, READ, WRITE } from "./poller.ts";
 import { reportError } from "./report.ts";
 import type { Entry, Scheduler, TimerOwner } from "./scheduler.ts";
 import { BARE } from "./suspension.ts";
-import { ListenerTable } from "./table.ts";
+import { ListenerTable, type Visitor } from "./table.ts";
 import { thread } from "./thread.ts";
 import type { Timer, TimerExtras } from "./timers.ts";
 
@@ -200,6 +200,28 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /**
+   * Let others run, and then use a descriptor: it may be closed meanwhile.
+   *
+   * @param markAsClosed Called if the number is handed out anew.
+   * @throws {IOClosed} If it is.
+   * @internal
+   */
+  async useLater(
+    fd: number,
+    turn: Promise<void>,
+    markAsClosed: (() => void) | null,
+  ): Promise<void> {
+    const visitor: Visitor = { fd, markAsClosed, lost: false };
+    this.#table.visit(visitor);
+    try {
+      await turn;
+    } finally {
+      this.#table.leave(visitor);
+    }
+    if (visitor.lost) throw new IOClosed(fd);
+  }
+
+  /**
    * Remove a listener; harmless if it is gone, or another hub's. What it was
    * still to be told of a descriptor that is gone, it is not.
    */
@@ -238,9 +260,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * in the next pass. Call it just before the close.
    */
   notifyClose(fd: number): void {
-    for (const listener of this.#table.take(fd)) {
-      this.#loop.tell({ listener, error: new IOClosed(listener.fd) });
-    }
+    this.#gone(fd);
   }
 
   /**
@@ -248,14 +268,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * waits for it waits for something that is gone, and gets `IOClosed`.
    */
   markAsReopened(fd: number): void {
-    for (const listener of this.#table.take(fd)) {
-      this.#loop.tell({ listener, error: new IOClosed(listener.fd) });
-      if (listener.markAsClosed !== null) {
-        try {
-          listener.markAsClosed();
-        } catch (error) {
-          reportError("Error in markAsClosed", error);
-        }
+    for (const { markAsClosed } of this.#gone(fd)) {
+      try {
+        markAsClosed?.();
+      } catch (error) {
+        reportError("Error in markAsClosed", error);
       }
     }
   }
@@ -472,6 +489,15 @@ export class BaseHub implements Scheduler, AsyncDisposable {
       ? { ...extras, stack: captureStack() }
       : extras;
     return this.#loop.schedule(ms, fn, args, all);
+  }
+
+  /** Those who wait for a descriptor, and those about to use it, have lost it. */
+  #gone(fd: number): (FdListener | Visitor)[] {
+    const listeners = this.#table.take(fd);
+    for (const listener of listeners) {
+      this.#loop.tell({ listener, error: new IOClosed(listener.fd) });
+    }
+    return [...listeners, ...this.#table.turnAway(fd)];
   }
 
   async #eliminate(): Promise<void> {

@@ -38,6 +38,16 @@ export interface LostWaiter {
   readonly error: Error;
 }
 
+/** One who is about to use a descriptor, and lets others run before that. */
+export interface Visitor {
+  /** The descriptor. */
+  readonly fd: number;
+  /** Called if the number was handed out anew. */
+  readonly markAsClosed: (() => void) | null;
+  /** The descriptor is not the one it was. */
+  lost: boolean;
+}
+
 /** See the module. */
 export class ListenerTable {
   readonly #poller: Poller;
@@ -51,6 +61,7 @@ export class ListenerTable {
   #bad: LostWaiter[] = [];
   /** Taken off their descriptors, and to be called a last time. */
   readonly #owed = new Set<FdListener>();
+  readonly #visitors = new Set<Visitor>();
 
   constructor(poller: Poller) {
     this.#poller = poller;
@@ -148,6 +159,26 @@ export class ListenerTable {
     this.#count -= all.length;
     this.#table.delete(fd);
     this.#poller.watch(watched.fd, 0);
+    return all;
+  }
+
+  /** Somebody is about to use a descriptor. */
+  visit(visitor: Visitor): void {
+    this.#visitors.add(visitor);
+  }
+
+  /** He uses it now, if he still can. */
+  leave(visitor: Visitor): void {
+    this.#visitors.delete(visitor);
+  }
+
+  /** Those about to use a descriptor have lost it. */
+  turnAway(fd: number): Visitor[] {
+    const all = [...this.#visitors].filter((visitor) => visitor.fd === fd);
+    for (const visitor of all) {
+      visitor.lost = true;
+      this.#visitors.delete(visitor);
+    }
     return all;
   }
 

@@ -8,6 +8,8 @@ import {
   getHub,
   GreenletExit,
   HubError,
+  notifyClose,
+  notifyOpened,
   sleep,
   spawn,
   systemCall,
@@ -15,6 +17,7 @@ import {
   Timeout,
   tryIO,
 } from "../mod.ts";
+import { failure } from "../hubs/conformance/rig.ts";
 import { assertStarvesNobody, greenTest } from "./green/helpers.ts";
 import { projectUrl, runProgram } from "./helpers/spawn.ts";
 
@@ -134,6 +137,33 @@ greenTest("asyncIO() that never waits starves nobody", async (rig) => {
   const options = { read: true };
   await assertStarvesNobody(rig, () => asyncIO(counter.fd, options, () => 8));
 });
+
+for (
+  const [name, notify] of [
+    ["notifyClose()", notifyClose],
+    ["notifyOpened()", notifyOpened],
+  ] as const
+) {
+  Deno.test(`asyncIO() does not use what ${name} says is gone`, async () => {
+    const outcomes = new Map<string, number>();
+    let marked = 0;
+    // More than may succeed at once, whichever of them it is that others go before.
+    for (let i = 0; i < 100; i++) {
+      using counter = new Counter();
+      const options = { read: true, markAsClosed: () => marked++ };
+      const reader = spawn(() => asyncIO(counter.fd, options, counter.read));
+      const outcome = failure(reader.wait());
+      await sleep();
+      notify(counter.fd);
+      // The same number, and somebody else's by now.
+      counter.add(1n);
+      const { name } = await outcome;
+      outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
+    }
+    assertEquals([...outcomes], [["IOClosed", 100]]);
+    assertEquals(marked, notify === notifyOpened ? 100 : 0);
+  });
+}
 
 Deno.test("asyncIO() waits on EAGAIN and tries again", async () => {
   using counter = new Counter();
