@@ -78,9 +78,10 @@ class ReadyWait implements SuspensionOwner {
     }
     this.#suspension = suspension;
     if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
-      this.#timer = this.#hub.callLater(
+      this.#timer = this.#hub.expireLater(
         Math.max(0, timeout),
-        () => this.#hub.expire(this.#conclude),
+        this.#conclude,
+        this.#listeners[0],
       );
     }
     signal?.addEventListener("abort", this.#onAbort, { once: true });

@@ -39,22 +39,54 @@ export class DueOrder {
    * Take the timers due by `now` out of the heap, each before what came to the
    * queue after its deadline.
    *
-   * @returns The timers and the queue, in order.
+   * If a wait is to end after the sweep, what is due later than that is for the
+   * next pass. Waits that end later are not: they end one after the other.
+   *
+   * @returns The timers and the queue, in order, and what is left of the queue.
    */
-  merge(queue: readonly Entry[], heap: TimerHeap, now: number): Entry[] {
-    const merged: Entry[] = [];
+  merge(
+    queue: readonly Entry[],
+    heap: TimerHeap,
+    now: number,
+  ): { batch: Entry[]; rest: Entry[] } {
+    const batch: Entry[] = [];
+    const places = this.#places;
+    const times = this.#times;
     let from = 0;
-    for (let i = 0; i < this.#places.length; i++) {
-      const place = this.#places[i]!;
-      while (from < place) merged.push(queue[from++]!);
-      take(heap, Math.min(this.#times[i]!, now), merged);
+    let ending = Infinity;
+    for (let i = 0; i <= places.length; i++) {
+      const last = i === places.length;
+      const place = last ? queue.length : places[i]!;
+      while (from < place) batch.push(queue[from++]!);
+      const by = last ? now : Math.min(times[i]!, now);
+      ending = take(heap, by, ending, batch);
+      // Else it came before the wait was over.
+      if (!last && (heap.next <= by || times[i]! > ending)) {
+        this.#places = places.slice(i).map((other) => other - place);
+        this.#times = times.slice(i);
+        return { batch, rest: queue.slice(place) };
+      }
     }
-    while (from < queue.length) merged.push(queue[from++]!);
-    take(heap, now, merged);
-    return merged;
+    this.clear();
+    return { batch, rest: [] };
   }
 }
 
-function take(heap: TimerHeap, by: number, into: Entry[]): void {
-  for (let due; (due = heap.takeDue(by)) !== null;) into.push(due);
+/**
+ * Take timers, but none due after `ending` that ends no wait.
+ *
+ * @returns When the first wait is over that one of them ends.
+ */
+function take(
+  heap: TimerHeap,
+  by: number,
+  ending: number,
+  into: Entry[],
+): number {
+  for (let first; (first = heap.first) !== null && heap.next <= by;) {
+    if (first.ends) ending = Math.min(ending, heap.next);
+    else if (heap.next > ending) break;
+    into.push(heap.takeDue(by)!);
+  }
+  return ending;
 }

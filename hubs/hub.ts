@@ -32,7 +32,7 @@ import type { Entry, Scheduler, TimerOwner } from "./scheduler.ts";
 import { BARE } from "./suspension.ts";
 import { ListenerTable, type Visitor } from "./table.ts";
 import { thread } from "./thread.ts";
-import type { Timer, TimerExtras } from "./timers.ts";
+import { ENDS, type Timer, type TimerExtras } from "./timers.ts";
 
 /** What every hub's constructor takes. */
 export interface HubOptions extends IdleOptions {
@@ -476,6 +476,20 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   /** End a wait after this pass's sweep. @internal */
   expire(end: () => void): void {
     this.#loop.expire(end);
+  }
+
+  /**
+   * The same, after `ms`: data that is there by then wins, and so does
+   * `IOClosed` if `listener` is to be told of it. @internal
+   */
+  expireLater(
+    ms: number,
+    end: () => void,
+    listener: FdListener | null = null,
+  ): Timer {
+    const told = (): boolean => listener !== null && this.#table.owes(listener);
+    const late = (): void => this.#loop.expire(() => told() || end());
+    return this.#schedule(ms, late, null, ENDS);
   }
 
   #schedule(

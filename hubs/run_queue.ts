@@ -98,8 +98,10 @@ export class RunQueue implements TimerHome {
       const now = this.clock();
       if (heap.next <= now) {
         const merged = this.#order.merge(batch, heap, now);
-        this.#zeroTimers += merged.length - batch.length;
-        batch = merged;
+        const taken = batch.length - merged.rest.length;
+        this.#zeroTimers += merged.batch.length - taken;
+        this.#queue = merged.rest;
+        return merged.batch;
       }
     }
     this.#order.clear();

@@ -129,9 +129,14 @@ export class Suspension implements Entry {
    */
   yield(): void {
     if (this.#state !== PENDING) return;
-    this.#state = YIELDING;
-    this.#outcome = this.hub.sweeps;
-    this.hub.enqueue(this);
+    const { hub } = this;
+    const { sweeps } = hub;
+    // Whoever begins to wait for a descriptor after this is no reason.
+    if (hub.unswept(sweeps)) {
+      this.#state = YIELDING;
+      this.#outcome = sweeps;
+    } else this.#state = SCHEDULED;
+    hub.enqueue(this);
   }
 
   /** Change what was scheduled and has not been delivered yet. */

@@ -188,6 +188,11 @@ export class ListenerTable {
     this.#owed.add(listener);
   }
 
+  /** Whether it is still to be called a last time. */
+  owes(listener: FdListener): boolean {
+    return this.#owed.has(listener);
+  }
+
   /** Whether it is to be called a last time: once, unless removed since. */
   lastCall(listener: FdListener): boolean {
     return this.#owed.delete(listener);

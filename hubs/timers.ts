@@ -33,7 +33,12 @@ export interface TimerExtras {
   readonly stack?: string | null;
   /** What it is for, to be cancelled if the hub stops first. */
   readonly owner?: TimerOwner | null;
+  /** See {@linkcode Timer.ends}. */
+  readonly ends?: true;
 }
+
+/** What all timers have in common that {@linkcode Timer.ends}. */
+export const ENDS: TimerExtras = { ends: true };
 
 /**
  * A call that a hub will make once, from MAINLOOP.
@@ -80,6 +85,14 @@ export class Timer implements Entry, Cancellable {
   /** Where it was made, if `debug.hubTimerStacks(true)`. */
   get stack(): string | null {
     return this.#extras?.stack ?? null;
+  }
+
+  /**
+   * It ends a wait for a descriptor, unless the sweep finds that ready: what is
+   * due later must not come before that. @internal
+   */
+  get ends(): boolean {
+    return this.#extras?.ends === true;
   }
 
   /** It will still fire, as far as is known now. */
@@ -170,6 +183,11 @@ export class TimerHeap {
     return this.#heap.length === 0 ? Infinity : this.#deadlines[0]!;
   }
 
+  /** The earliest; null if there is none. */
+  get first(): Timer | null {
+    return this.#heap.length === 0 ? null : this.#heap[0]!;
+  }
+
   /** When the timer at a place is due. */
   deadlineAt(index: number): number {
     return this.#deadlines[index]!;
@@ -203,10 +221,10 @@ export class TimerHeap {
 
   /** Take the earliest timer out if it is due by `now`. */
   takeDue(now: number): Timer | null {
-    if (!(this.next <= now) || this.#heap.length === 0) return null;
-    const top = this.#heap[0]!;
-    this.remove(top);
-    return top;
+    const { first } = this;
+    if (first === null || !(this.next <= now)) return null;
+    this.remove(first);
+    return first;
   }
 
   /** Those in the heap, soonest first. */

@@ -85,16 +85,13 @@ class Wait extends FdListener implements SuspensionOwner {
     return onLost;
   }
 
-  /** The deadline has passed: give data that is there a last chance. */
+  /** The deadline has passed, and there is no data. */
   expire(): void {
-    this.timer = null;
-    this.hub.expire(() => {
-      this.suspension?.throw(
-        this.#timeoutError === undefined
-          ? Timeout.expired(this.#timeout)
-          : makeError(this.#timeoutError),
-      );
-    });
+    this.suspension?.throw(
+      this.#timeoutError === undefined
+        ? Timeout.expired(this.#timeout)
+        : makeError(this.#timeoutError),
+    );
   }
 
   /** The signal is aborted: it has us for its listener. */
@@ -196,7 +193,8 @@ function start(
   }
   wait.suspension = suspension;
   if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
-    wait.timer = hub.callLater(Math.max(0, timeout), () => wait.expire());
+    const expire = (): void => wait.expire();
+    wait.timer = hub.expireLater(Math.max(0, timeout), expire, wait);
   }
   if (signal !== undefined) {
     wait.signal = signal;

@@ -154,7 +154,7 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     const { promise } = suspension;
     if (timeout !== null && timeout !== Infinity) {
       const expire = (): void => OwnedWait.#expire(this, promise, timeout);
-      this.#timer = hub.callLater(Math.max(0, timeout), expire);
+      this.#timer = hub.expireLater(Math.max(0, timeout), expire, this);
     }
     return promise;
   }
@@ -217,12 +217,8 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
   }
 
   static #expire(it: OwnedWait, wait: Promise<unknown>, ms: number): void {
-    it.#timer = null;
-    // Data that is there wins: end it after this pass's sweep.
-    hubOf(it.#suspension)?.expire(() => {
-      const { suspension } = it;
-      if (suspension?.promise === wait) suspension.throw(Timeout.expired(ms));
-    });
+    const { suspension } = it;
+    if (suspension?.promise === wait) suspension.throw(Timeout.expired(ms));
   }
 }
 
@@ -262,10 +258,7 @@ export class Limit {
     this.#signal = signal;
     if (timeout !== null && timeout !== Infinity) {
       const ms = Math.max(0, timeout);
-      this.#timer = this.#hub.callLater(
-        ms,
-        () => this.#hub.expire(this.#expire),
-      );
+      this.#timer = this.#hub.expireLater(ms, this.#expire);
     }
     signal?.addEventListener("abort", this.#abort, { once: true });
   }

@@ -69,7 +69,7 @@ class Job implements SuspensionOwner {
 
   limit(hub: BaseHub, ms: number): void {
     const expire = (): void => this.suspension.throw(Timeout.expired(ms));
-    this.#timer = hub.callLater(Math.max(0, ms), () => hub.expire(expire));
+    this.#timer = hub.expireLater(Math.max(0, ms), expire);
   }
 
   get result(): number | undefined {

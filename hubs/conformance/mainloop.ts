@@ -46,6 +46,78 @@ export const mainloopCases: readonly Case[] = [
     },
   ],
 
+  [
+    "a thread that stood still: timeouts and timers in the order they were due",
+    async (rig) => {
+      const { hub } = rig;
+      const order: string[] = [];
+      let now = 0;
+      hub.clock = () => now;
+      const note = (what: string) => () => order.push(what);
+      const waits = [30, 10, 31].map((timeout) => {
+        const [reader] = rig.pipe();
+        const wait = () => trampoline(reader, { read: true, timeout });
+        return spawn(() => wait().catch(note(`timeout ${timeout}`)));
+      });
+      const [reader, writer] = rig.pipe();
+      const listener = hub.add(READ, reader, () => {
+        order.push("descriptor");
+        hub.remove(listener);
+      }, never);
+      await sleep();
+      await rig.parked();
+      for (const ms of [40, 20, 10, 5]) {
+        hub.scheduleCallGlobal(ms, note(`timer ${ms}`));
+      }
+      rig.write(writer);
+      now = 50;
+      // What comes to the queue now comes after all that was due before.
+      spawn(note("spawned"));
+      for (const wait of waits) await wait.wait();
+      await rig.passes(2);
+      assert.deepEqual(order, [
+        "timer 5",
+        "timer 10",
+        "descriptor",
+        "timeout 10",
+        "timer 20",
+        "timeout 30",
+        "timeout 31",
+        "timer 40",
+        "spawned",
+      ]);
+      rig.assertIdle();
+    },
+  ],
+
+  [
+    "what was put in the queue before a timeout was due is served before it",
+    async (rig) => {
+      const { hub } = rig;
+      const order: string[] = [];
+      let now = 0;
+      hub.clock = () => now;
+      const [reader] = rig.pipe();
+      const wait = spawn(() =>
+        trampoline(reader, { read: true, timeout: 10 })
+          .catch(() => order.push("timeout"))
+      );
+      await sleep();
+      await rig.parked();
+      const later = [5, 15, 20].map((at) => {
+        now = at;
+        return spawn(() => order.push(`spawned at ${at}`));
+      });
+      for (const gt of [wait, ...later]) await gt.wait();
+      assert.deepEqual(order, [
+        "spawned at 5",
+        "timeout",
+        "spawned at 15",
+        "spawned at 20",
+      ]);
+    },
+  ],
+
   ["IOClosed goes to the oldest first", async (rig) => {
     const { hub } = rig;
     const readers = [0, 1, 2, 3].map(() => rig.pipe()[0]);
@@ -138,6 +210,26 @@ export const mainloopCases: readonly Case[] = [
       // Who has slept longer goes on first.
       const expected = ["first", "main", "second", "first again"];
       assert.deepEqual(order, expected);
+    },
+  ],
+
+  [
+    "sleep(0) keeps its turn when others begin to wait for descriptors",
+    async (rig) => {
+      const [reader] = rig.pipe();
+      const order: string[] = [];
+      const other = spawn(async () => {
+        await sleep(0);
+        spawn(() => order.push("spawned later"));
+        await trampoline(reader, { read: true });
+      });
+      spawn(async () => {
+        await sleep(0);
+        order.push("sleep(0)");
+      });
+      await rig.passes(4);
+      assert.deepEqual(order, ["sleep(0)", "spawned later"]);
+      await kill(other);
     },
   ],
 

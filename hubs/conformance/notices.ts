@@ -48,6 +48,26 @@ export const noticeCases: readonly Case[] = [
     },
   ],
 
+  ["notifyClose() wins over a timeout due in the same pass", async (rig) => {
+    const { hub } = rig;
+    let now = 0;
+    hub.clock = () => now;
+    const [reader] = rig.pipe();
+    const closer = spawn(async () => {
+      await sleep(10);
+      notifyClose(reader);
+    });
+    const wait = spawn(() => trampoline(reader, { read: true, timeout: 20 }));
+    const ended = failure(wait.wait());
+    await sleep();
+    await rig.parked();
+    now = 20;
+    hub.clock = () => now;
+    assert.ok(await ended instanceof IOClosed);
+    await closer.wait();
+    rig.assertIdle();
+  }],
+
   ["notifyClose() calls tb(IOClosed) of a raw listener once", async (rig) => {
     const { hub } = rig;
     const [reader] = rig.pipe();
