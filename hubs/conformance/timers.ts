@@ -238,6 +238,26 @@ export const timerCases: readonly Case[] = [
     rig.assertIdle();
   }],
 
+  ["getTimers() in a callback lists what the pass has left", async (rig) => {
+    const { hub } = rig;
+    const clock = frozen(hub);
+    await sleep();
+    const seen: unknown[] = [];
+    const look = (): void => {
+      const timers = hub.getTimers();
+      const places = [zero, due, far].map((timer) => timers.indexOf(timer));
+      seen.push([...places, hub.getTimersCount()]);
+    };
+    hub.scheduleCallGlobal(0, look);
+    const zero = hub.scheduleCallGlobal(0, look);
+    const due = hub.scheduleCallGlobal(1, look);
+    const far = hub.scheduleCallGlobal(60_000, never);
+    await advance(rig, clock, 1);
+    assert.deepEqual(seen, [[0, 1, 2, 3], [-1, 0, 1, 2], [-1, -1, 0, 1]]);
+    far.cancel();
+    rig.assertIdle();
+  }],
+
   ["cancel() takes the timer out, twice is harmless", async (rig) => {
     const { hub } = rig;
     const timers = [0, -1, 1, 60_000, Infinity].map((ms) =>
@@ -337,10 +357,12 @@ export const timerCases: readonly Case[] = [
   ["an earlier timer shortens a park, a later one does not", async (rig) => {
     const { hub } = rig;
     const far = hub.scheduleCallGlobal(60_000, never);
-    await rig.parked();
-    const fired = Promise.withResolvers<void>();
-    hub.scheduleCallGlobal(1, () => fired.resolve());
-    await fired.promise;
+    for (const ms of [1, 0, -1]) {
+      await rig.parked();
+      const fired = Promise.withResolvers<void>();
+      hub.scheduleCallGlobal(ms, () => fired.resolve());
+      await fired.promise;
+    }
     far.cancel();
     await sleep();
     rig.assertIdle();
