@@ -392,6 +392,22 @@ hubTest(
   },
 );
 
+hubTest("a hub that stays idle parks for longer and longer", async () => {
+  const asked: (number | null)[] = [];
+  class Brief extends Manual {
+    park(timeout: number | null): Promise<void> {
+      asked.push(timeout);
+      return Promise.resolve();
+    }
+    wake(): void {}
+  }
+  useMade(new Brief());
+  getHub().add(1, 5, never, never);
+  while (asked.length < 3) await new Promise((go) => setTimeout(go, 1));
+  // Only to look for descriptors that were closed in silence.
+  assertEquals(asked.slice(0, 3), [20, 200, 2000]);
+});
+
 hubTest("one park at a time, whatever happens meanwhile", async (rig) => {
   let underWay = 0;
   let most = 0;
