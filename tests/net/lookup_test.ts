@@ -22,6 +22,7 @@ const EVERY_NAME_IS = `
   const darwin = Deno.build.os === "darwin";
   const kept = [];
   let first = 0n;
+  const freed = [];
   function everyNameIs(...hosts) {
     first = 0n;
     for (const host of hosts.reverse()) {
@@ -48,7 +49,11 @@ const EVERY_NAME_IS = `
           out[0] = first;
           return 0;
         },
-        freeaddrinfo() {},
+        getaddrinfo: (_name, _service, _hints, out) => {
+          out[0] = first;
+          return 0;
+        },
+        freeaddrinfo: (list) => void freed.push(list === first),
       },
     };
   };
@@ -89,6 +94,17 @@ Deno.test("send() takes the address of a name that is of the socket's family", a
     }
   `);
   assertEquals(printed, "3 127.0.0.1\n3 ::1\n");
+});
+
+Deno.test("the addresses of a name are given back to the system, once each time", async () => {
+  const printed = await withNames(`
+    everyNameIs("127.0.0.1");
+    using listener = listen({ hostname: "some.test", port: 0 });
+    const { port } = listener.addr;
+    using client = await connect({ hostname: "some.test", port });
+    console.log(...freed);
+  `);
+  assertEquals(printed, "true true\n");
 });
 
 /** Whoever opens /etc/hosts is kept waiting for 1 s. */
