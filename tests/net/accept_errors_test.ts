@@ -30,6 +30,34 @@ const PROGRAM = `
   console.log(answered);
 `;
 
+testWith(
+  ["strace", canTrace],
+  "accept() goes on to the next connection after ECONNABORTED",
+  async () => {
+    const result = await traceModule(
+      `
+      import { connect, listen } from "${projectUrl("green/net.ts")}";
+      using listener = listen({ hostname: "127.0.0.1", port: 0 });
+      const { port } = listener.addr;
+      for (let i = 0; i < 20; i++) {
+        using _client = await connect({ port });
+        using _conn = await listener.accept();
+      }
+      console.log("all");
+      `,
+      [
+        "-e",
+        "trace=accept4",
+        "-e",
+        "inject=accept4:error=ECONNABORTED:when=2+3",
+      ],
+      ["--allow-all"],
+    );
+    assertEquals([result.stdout, result.stderr], ["all\n", ""]);
+    assert(countInjected(result) >= 5);
+  },
+);
+
 for (const error of ["ECONNABORTED", "ENFILE", "EMFILE"]) {
   testWith(
     ["strace", canTrace],
