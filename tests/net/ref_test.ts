@@ -88,6 +88,28 @@ testProgram(
 );
 
 testProgram(
+  "a process ends with an unref'd wait though Deno's I/O had its turns",
+  `const listener = listen(LOCAL);
+  listener.unref();
+  listener.accept().then(say("accepted"));
+  const theirs = Deno.listen(LOCAL);
+  const a = await Deno.connect(theirs.addr);
+  const b = await theirs.accept();
+  let more = true;
+  (async () => {
+    const p = new Uint8Array(1);
+    for (let i = 0; i < 200; i++) {
+      await a.write(p);
+      await b.read(p);
+    }
+    more = false;
+  })();
+  while (more) await sleep();
+  for (const one of [theirs, a, b]) one.close();
+  ifAlive(say("still here"));`,
+);
+
+testProgram(
   "the hub thinks again when the timer beside an unref'd wait is cancelled",
   `const listener = listen(LOCAL);
   listener.unref();
