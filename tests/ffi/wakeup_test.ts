@@ -51,6 +51,21 @@ Deno.test("Wakeup.close() gives everything back, and twice is harmless", async (
   });
 });
 
+Deno.test("Wakeup.wake() and clear() after close() leave alone who has the number now", () => {
+  for (const woken of [false, true]) {
+    const closed = new Wakeup();
+    if (woken) closed.wake();
+    closed.close();
+    const next = new Wakeup();
+    assertEquals(next.fd, closed.fd);
+    if (woken) next.wake();
+    closed.wake();
+    closed.clear();
+    assertEquals(readable(next.fd), woken);
+    next.close();
+  }
+});
+
 Deno.test("Wakeup.wake() ends a wait that another thread is in", async () => {
   const wakeup = new Wakeup();
   const pollfd = new DataView(new ArrayBuffer(8));
