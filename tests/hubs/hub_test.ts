@@ -406,6 +406,10 @@ hubTest("a hub that stays idle parks for longer and longer", async () => {
   while (asked.length < 3) await new Promise((go) => setTimeout(go, 1));
   // Only to look for descriptors that were closed in silence.
   assertEquals(asked.slice(0, 3), [20, 200, 2000]);
+  const before = asked.length;
+  await sleep();
+  while (asked.length === before) await new Promise((go) => setTimeout(go, 1));
+  assertEquals(asked[before], 20);
 });
 
 hubTest("one park at a time, whatever happens meanwhile", async (rig) => {
