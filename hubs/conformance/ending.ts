@@ -45,6 +45,15 @@ export const endingCases: readonly Case[] = [
     assert.ok(await failure(gt.wait()) instanceof GreenletExit);
   }],
 
+  ["abort() ends a park that nothing else would end soon", async (rig) => {
+    const { hub } = rig;
+    hub.scheduleCallGlobal(60_000, never);
+    await rig.parked();
+    await hub.abort({ wait: true });
+    assert.equal(hub.running, false);
+    rig.assertIdle();
+  }],
+
   ["abort() discards timers and what has not started", async (rig) => {
     const { hub } = rig;
     await sleep();
