@@ -164,6 +164,21 @@ export const listenerCases: readonly Case[] = [
     assert.deepEqual(log, [reader]);
   }],
 
+  ["remove() of the last listener ends the sweeping", async (rig) => {
+    const { hub } = rig;
+    const [reader] = rig.pipe();
+    const listener = hub.add(READ, reader, never, never);
+    await rig.parked();
+    hub.remove(listener);
+    const far = hub.scheduleCallGlobal(60_000, never);
+    await rig.passes(1);
+    await rig.parked();
+    const { sweeps } = hub.statistics();
+    await rig.passes(3);
+    assert.equal(hub.statistics().sweeps, sweeps);
+    far.cancel();
+  }],
+
   ["remove() leaves the listeners of another hub alone", async (rig) => {
     const { hub } = rig;
     const [reader, writer] = rig.pipe();
