@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { SystemError } from "../../ffi/errors.ts";
 import { READ, WRITE } from "../poller.ts";
 import { sleep, spawn } from "../spawn.ts";
-import { trampoline } from "../trampoline.ts";
+import { notifyClose, trampoline } from "../trampoline.ts";
 import {
   assertBadFd,
   assertNoSpin,
@@ -50,6 +50,10 @@ export const closingCases: readonly Case[] = [
         );
       }
       rig.assertIdle();
+      // There is nothing to sweep for.
+      const { sweeps } = hub.statistics();
+      await rig.passes(2);
+      assert.equal(hub.statistics().sweeps, sweeps);
       // Whoever gets the number next is not bothered.
       rig.reuse(reader, rig.pipe()[0]);
       hub.remove(hub.add(READ, reader, never, never));
@@ -82,6 +86,23 @@ export const closingCases: readonly Case[] = [
     rig.write(freshWriter);
     assert.equal(await within(NOTICE_MS, waiter.wait()), old);
   }],
+
+  [
+    "add() after remove(), notifyClose() and reuse is not undone",
+    async (rig) => {
+      const { hub } = rig;
+      const [old] = rig.pipe();
+      const [fresh, writer] = rig.pipe();
+      hub.remove(hub.add(READ, old, never, never));
+      notifyClose(old);
+      rig.reuse(old, fresh);
+      const waiter = spawn(() => trampoline(old, { read: true }));
+      await sleep();
+      await rig.parked();
+      rig.write(writer);
+      assert.equal(await within(NOTICE_MS, waiter.wait()), old);
+    },
+  ],
 
   ["add() after reuse changes direction with the file", async (rig) => {
     const { hub } = rig;
