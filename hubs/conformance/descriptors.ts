@@ -81,6 +81,23 @@ export const descriptorCases: readonly Case[] = [
     await assertNoSpin(rig);
   }],
 
+  ["each is watched for its own direction when another goes", async (rig) => {
+    const [reader, input] = rig.pipe();
+    const [end, writer] = rig.pipe();
+    const size = rig.fill(writer);
+    const first = spawn(() => trampoline(reader, { read: true }));
+    const blocked = spawn(() => trampoline(writer, { write: true }));
+    await rig.passes(2);
+    rig.write(input);
+    await first.wait();
+    // What is there to read is nobody's, so the reader is forgotten.
+    await rig.passes(3);
+    rig.read(end, size);
+    await rig.passes(3);
+    assert.equal(blocked.dead, true);
+    rig.assertIdle();
+  }],
+
   ["one direction left: the other's readiness does not spin", async (rig) => {
     const { hub } = rig;
     const [a, b] = rig.socketpair();
@@ -108,6 +125,23 @@ export const descriptorCases: readonly Case[] = [
     for (const gt of waiters) {
       assert.equal(await within(NOTICE_MS, gt.wait()), a);
     }
+    rig.assertIdle();
+  }],
+
+  ["a hang-up wakes a writer beside a reader that stays", async (rig) => {
+    const { hub } = rig;
+    const [a] = rig.socketpair();
+    rig.fill(a);
+    let calls = 0;
+    const reader = hub.add(hub.READ, a, () => calls++, never);
+    const gt = spawn(() => trampoline(a, { write: true }));
+    await sleep();
+    await rig.parked();
+    // Hung up, and still full: neither writable nor an error.
+    libc().shutdown(a, SHUT_RDWR);
+    assert.equal(await within(NOTICE_MS, gt.wait()), a);
+    assert.ok(calls > 0);
+    hub.remove(reader);
     rig.assertIdle();
   }],
 
