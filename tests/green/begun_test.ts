@@ -337,6 +337,12 @@ const LOUD: Record<string, string> = {
     await kill(gt, new Error("boom"));
     (async () => await gt.wait())();
     await turns(3);`,
+  "an async function of main's that waits, when something is thrown at main": `
+    const main = getCurrent();
+    (async () => await sleep(1e6))();
+    await turns(1);
+    main.throw(new Error("boom"));
+    await turns(3);`,
   "an async function whose own time limit strikes": `
     spawn(() => {
       void (async () => {
@@ -351,7 +357,9 @@ const LOUD: Record<string, string> = {
 for (const [what, program] of Object.entries(LOUD)) {
   Deno.test(`${what} stays an unhandled rejection`, async () => {
     const result = await runProgram(
-      `import { kill, sleep, spawn, Timeout } from "${projectUrl("mod.ts")}";
+      `import { getCurrent, kill, sleep, spawn, Timeout } from "${
+        projectUrl("mod.ts")
+      }";
       const turns = async (count) => {
         while (count-- > 0) await new Promise((done) => setTimeout(done));
       };
