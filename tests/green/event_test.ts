@@ -86,6 +86,25 @@ greenTest(
 );
 
 greenTest(
+  "GreenEvent.sendError() takes down the timers and signals of who waits",
+  async () => {
+    const event = new GreenEvent();
+    const { signal } = new AbortController();
+    let listeners = 0;
+    signal.addEventListener = () => listeners++;
+    signal.removeEventListener = () => listeners--;
+    const gt = spawn(() => event.wait({ timeout: 60_000, signal }));
+    const ended = failure(gt.wait());
+    await settle();
+    assertEquals([getHub().getTimersCount(), listeners], [1, 1]);
+    const error = new Error("sent");
+    event.sendError(error);
+    assertEquals([getHub().getTimersCount(), listeners], [0, 0]);
+    assertStrictEquals(await ended, error);
+  },
+);
+
+greenTest(
   "GreenEvent refuses to send twice, to reset afresh, to send no error",
   () => {
     const event = new GreenEvent<number>();
