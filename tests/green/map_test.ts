@@ -235,6 +235,51 @@ greenTest(
   },
 );
 
+greenTest(
+  "imap(): return() with calls under way closes an input that is being read",
+  async () => {
+    const pool = new GreenPool(2);
+    let reads = 0;
+    let closed = 0;
+    const results = pool.imap(() => sleep(60_000), {
+      [Symbol.asyncIterator]: () => ({
+        next: () =>
+          ++reads === 1
+            ? Promise.resolve({ done: false, value: reads })
+            : new Promise<never>(() => {}),
+        return: () => Promise.resolve({ done: ++closed > 0, value: reads }),
+      }),
+    });
+    await settle();
+    assertEquals([reads, pool.running], [2, 1]);
+    assertEquals(await results.return(), END);
+    assertEquals([closed, pool.running], [1, 0]);
+  },
+);
+
+greenTest(
+  "imap(): return() between any two of its steps leaves nothing running",
+  async () => {
+    for (let deep = 0; deep < 20; deep++) {
+      const pool = new GreenPool(2);
+      const begun = Promise.withResolvers<void>();
+      const results = pool.imap(() => sleep(60_000), {
+        *[Symbol.iterator]() {
+          begun.resolve();
+          yield 1;
+          yield 2;
+        },
+      });
+      // So many microtasks after the first item was asked for.
+      let step = begun.promise;
+      for (let i = 0; i < deep; i++) step = step.then(() => {});
+      assertEquals(await step.then(() => results.return()), END);
+      await settle();
+      assertEquals([pool.running, pool.waiting], [0, 0], `${deep} deep`);
+    }
+  },
+);
+
 greenTest("imap(): return() by the last to wait for a lent slot", async () => {
   const pool = new GreenPool(1);
   let killed = false;
