@@ -14,6 +14,7 @@ import {
   spawn,
 } from "../../mod.ts";
 import { failure } from "../../hubs/conformance/rig.ts";
+import { projectUrl, runProgram } from "../helpers/spawn.ts";
 import { assertStarvesNobody, greenTest, Log, settle } from "./helpers.ts";
 
 greenTest("Queue() refuses a size that is no integer", () => {
@@ -335,6 +336,44 @@ greenTest("PriorityQueue gives the lowest first, equal ones in order", () => {
   for (const name of "xyz") first.tryPut({ at: 1, name });
   assertEquals("xyz", [1, 2, 3].map(() => first.tryGet().name).join(""));
 });
+
+Deno.test("a queue holds on to no item that was taken", async () => {
+  const result = await runProgram(
+    `
+    import { LifoQueue, PriorityQueue, Queue } from "${projectUrl("mod.ts")}";
+    const kept = [];
+    const queues = [Queue, LifoQueue, PriorityQueue].map((Kind) => {
+      const queue = new Kind();
+      for (const at of [1, 2, 3]) queue.tryPut([at]);
+      kept.push(new WeakRef(queue.tryGet()));
+      return queue;
+    });
+    setTimeout(() => {
+      gc();
+      console.log(kept.map((one) => one.deref() ?? null), queues.length);
+    });
+  `,
+    { flags: ["--allow-all", "--no-check", "--v8-flags=--expose-gc"] },
+  );
+  assertEquals(result.stdout, "[ null, null, null ] 3\n", result.stderr);
+});
+
+greenTest(
+  "PriorityQueue.get() killed with an item in hand returns it before its equals",
+  async () => {
+    const queue = new PriorityQueue<[number, string]>(null, {
+      compare: ([a], [b]) => a - b,
+    });
+    const gt = spawn(() => queue.get());
+    const ended = failure(gt.wait());
+    await settle();
+    for (const name of ["first", "second"]) queue.tryPut([1, name]);
+    gt.throw(new GreenletExit());
+    const names = [queue.tryGet(), queue.tryGet()].map(([, name]) => name);
+    assertEquals(names, ["first", "second"]);
+    assert(await ended instanceof GreenletExit);
+  },
+);
 
 greenTest("PriorityQueue gives the lowest first to who waited", async () => {
   const queue = new PriorityQueue<number>();
