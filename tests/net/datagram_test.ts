@@ -57,6 +57,21 @@ test("send() and receive() carry UDP datagrams over both families", async () => 
   });
 });
 
+test("send() overtakes none that waits, though one before it is done", async () => {
+  using a = listenDatagram(LOCAL);
+  using b = listenDatagram(LOCAL);
+  // The first has to look its host name up, and the second waits for it.
+  const to = b.addr as Deno.NetAddr;
+  const first = a.send(bytes("1"), { ...to, hostname: "localhost" });
+  const second = a.send(bytes("2"), to);
+  await first;
+  const third = a.send(bytes("3"), to);
+  await Promise.all([second, third]);
+  const order: string[] = [];
+  for (let i = 0; i < 3; i++) order.push(text((await b.receive())[0]));
+  assertEquals(order, ["1", "2", "3"]);
+});
+
 test("listenDatagram() binds all addresses unless told, as Deno's does", async () => {
   using a = listenDatagram({ transport: "udp", port: 0 });
   const { hostname, port } = a.addr as Deno.NetAddr;
