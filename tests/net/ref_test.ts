@@ -8,7 +8,8 @@ import { testWith } from "../helpers/need.ts";
 import { projectUrl, runProgram } from "../helpers/spawn.ts";
 
 const START = `
-  import { getHub, sleep } from "${projectUrl("mod.ts")}";
+  import { getHub, sleep, trampoline } from "${projectUrl("mod.ts")}";
+  import { libc } from "${projectUrl("ffi/libc.ts")}";
   import { connect, listen } from "${projectUrl("green/net.ts")}";
   const LOCAL = { hostname: "127.0.0.1", port: 0 };
   /** Call \`fn\` if the process lives that long. */
@@ -130,6 +131,34 @@ testProgram(
   const fd = first.fileno();
   first.unref();
   first.close();
+  const listener = listen(LOCAL);
+  console.log(listener.fileno() === fd);
+  listener.accept().then(say("accepted"));
+  ifAlive(() => connect({ port: listener.addr.port }));`,
+  "true\naccepted\n",
+);
+
+testProgram(
+  "unref() is not for whoever else has the number later",
+  `const first = listen(LOCAL);
+  const fd = first.fileno();
+  first.unref();
+  first.close();
+  const pair = new Int32Array(2);
+  libc().pipe(pair);
+  console.log(pair.includes(fd));
+  libc().dup2(pair[0], fd);
+  trampoline(fd, { read: true }).then(say("read"));
+  ifAlive(() => libc().write(pair[1], new Uint8Array(1), 1));`,
+  "true\nread\n",
+);
+
+testProgram(
+  "unref() is forgotten by whoever has the number after a close in silence",
+  `const first = listen(LOCAL);
+  const fd = first.fileno();
+  first.unref();
+  libc().close(fd);
   const listener = listen(LOCAL);
   console.log(listener.fileno() === fd);
   listener.accept().then(say("accepted"));
