@@ -167,6 +167,26 @@ Deno.test("waitReady() rejects with timeoutError when time is over", async () =>
   assertStrictEquals(caught, error);
 });
 
+Deno.test("waitReady() takes its listener off the signal on every exit", async () => {
+  using pair = new Pair();
+  const { signal } = new AbortController();
+  let listeners = 0;
+  signal.addEventListener = () => listeners++;
+  signal.removeEventListener = () => listeners--;
+  const wait = (timeout: number) =>
+    spawn(() => waitReady(pair.a, { read: true, timeout, signal }));
+  const late = wait(0);
+  await assertRejects(() => late.wait(), Timeout);
+  const killed = wait(60_000);
+  await sleep();
+  assertEquals(listeners, 1);
+  await killed.kill();
+  assertEquals(listeners, 0);
+  pair.send(pair.a);
+  await wait(60_000).wait();
+  assertEquals(listeners, 0);
+});
+
 Deno.test("waitReady() ends with the signal's reason, before and within", async () => {
   using pair = new Pair();
   pair.fill(pair.a);
