@@ -313,6 +313,10 @@ test("write() rejects with EPIPE after closeWrite, and no signal comes", async (
   await a.closeWrite();
   const error = await assertRejects(() => a.write(bytes("x")), SystemError);
   assertEquals([error.code, error.syscall], ["EPIPE", "send"]);
+  // That is no reset: what comes in still does, to its end.
+  await b.write(bytes("y"));
+  await b.closeWrite();
+  assertEquals(text(await readAll(a)), "y");
   a.close();
   b.close();
 });
