@@ -455,6 +455,22 @@ test("writeTimeout limits the whole write, not its parts", async () => {
   assertQuiet();
 });
 
+test("writeTimeout leaves no timer of a write that waited and is done", async () => {
+  const [a, b] = await tcpPair();
+  a.writeTimeout = 60_000;
+  const writes = [20_000_000, 3].map((size) =>
+    spawn(() => a.write(new Uint8Array(size)))
+  );
+  await sleep(1);
+  assertEquals(getHub().getTimersCount(), 2);
+  const got = readAll(b);
+  for (const write of writes) await write.wait();
+  assertEquals(getHub().getTimersCount(), 0);
+  a.close();
+  assertEquals((await got).length, 20_000_003);
+  b.close();
+});
+
 test("writeTimeout limits a closeWrite that queues", async () => {
   const [a, b] = await tcpPair();
   const writing = spawn(() => a.write(new Uint8Array(20_000_000)));
