@@ -614,6 +614,21 @@ test("kill() of a reader leaves the connection as it was", async () => {
   b.close();
 });
 
+test("the listener of writes that wait names whose turn it is", async () => {
+  const [a, b] = await tcpPair();
+  const writers = [1, 2].map(() =>
+    spawn(() => a.write(new Uint8Array(20_000_000)))
+  );
+  await sleep(1);
+  for (const writer of writers) {
+    assertEquals(getHub().getWriters().map((one) => one.greenlet), [writer]);
+    await writer.kill();
+  }
+  assertQuiet();
+  a.close();
+  b.close();
+});
+
 test("kill() of a writer lets the next one write", async () => {
   const [a, b] = await tcpPair();
   const first = spawn(() => a.write(new Uint8Array(20_000_000)));
