@@ -792,6 +792,25 @@ function inMainloop<T>(fn: () => Promise<T>): Promise<T> {
   return promise;
 }
 
+test("read() in MAINLOOP takes nothing from a reader that waits", async () => {
+  const [a, b] = await tcpPair();
+  for (const chunk of [false, true]) {
+    const p = new Uint8Array(1);
+    const reader = spawn(() => b.read(p));
+    await sleep();
+    // The data is there, and MAINLOOP has not looked for it since.
+    const late = inMainloop<unknown>(() => {
+      libc().send(a.fileno(), bytes("x"), 1, 0);
+      return chunk ? b.readChunk() : b.read(new Uint8Array(1));
+    });
+    await assertRejects(() => late, HubError);
+    assertEquals(await reader.wait(), 1);
+    assertEquals(text(p), "x");
+  }
+  a.close();
+  b.close();
+});
+
 test("write() from MAINLOOP that does not fit is sent all the same, in order with others", async () => {
   const [a, b] = await tcpPair();
   const order: string[] = [];
