@@ -23,6 +23,7 @@ import {
   GreenletExit,
   HubError,
   IOClosed,
+  notifyClose,
   sleep,
   spawn,
   SystemError,
@@ -684,6 +685,41 @@ test("a number that is handed out again never reaches an old reader", async () =
   await client.write(bytes("x"));
   assertEquals(await server.read(new Uint8Array(1)), 1);
   assertInstanceOf(await ended, IOClosed);
+  b.close();
+});
+
+test("read() waits anew after a notifyClose() that was no close", async () => {
+  const [a, b] = await tcpPair();
+  const p = new Uint8Array(1);
+  for (let i = 0; i < 2; i++) {
+    const ended = settled(b.read(p));
+    await sleep(1);
+    notifyClose(b.fileno());
+    assertInstanceOf(await ended, IOClosed);
+  }
+  const reading = b.read(p);
+  await sleep(1);
+  await a.write(bytes("x"));
+  assertEquals(await reading, 1);
+  a.close();
+  b.close();
+});
+
+test("write() goes on in the next hub, whatever waits in the one before", async () => {
+  const [a, b] = await tcpPair();
+  const size = 20_000_000;
+  // Its hub is closed while it waits.
+  void a.write(new Uint8Array(size));
+  await getHub().close();
+  const next = spawn(() => a.write(new Uint8Array(size).fill(1)));
+  await sleep();
+  const got = spawn(() => readAll(b));
+  assertEquals(await next.wait(), size);
+  await a.closeWrite();
+  const all = await got.wait();
+  assert(all.length < 2 * size);
+  assert(all.subarray(-size).every((byte) => byte === 1));
+  a.close();
   b.close();
 });
 
