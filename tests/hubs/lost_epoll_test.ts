@@ -5,6 +5,8 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { libc } from "../../ffi/libc.ts";
+import { never, within } from "../../hubs/conformance/rig.ts";
+import type { HubOptions } from "../../hubs/hub.ts";
 import * as epolls from "../../hubs/epolls.ts";
 import * as libevent from "../../hubs/libevent.ts";
 import {
@@ -20,7 +22,12 @@ import {
 import { openFds } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
 
-const HUBS: readonly (readonly [string, HubModule, boolean])[] = [
+/** A module of ours, whose hubs take options. */
+interface Module extends HubModule {
+  readonly Hub: new (options?: HubOptions) => BaseHub;
+}
+
+const HUBS: readonly (readonly [string, Module, boolean])[] = [
   ["epolls", epolls, epolls.isAvailable()],
   ["libevent", libevent, libevent.isAvailable()],
 ];
@@ -156,14 +163,49 @@ for (const [name, module, available] of HUBS) {
       const [reader, writer] = pipe();
       await onHub(module, async (_, epfd) => {
         await assertWoken(ours);
+        const before = openFds();
         libc().dup2(reader, epfd);
         await assertWoken(ours);
+        // One for the one that was lost, and no more.
+        assertEquals(epollsSince(before).length, 1);
         await assertWoken([epfd, writer]);
         notifyClose(epfd);
         close(epfd);
         await assertWoken(ours);
       });
       close(...ours, reader, writer);
+    },
+  );
+
+  testWith(
+    needs,
+    `${name}: parked on a thread, it can be woken after its epoll descriptor was closed`,
+    async () => {
+      const ours = pipe();
+      class Hub extends module.Hub {
+        constructor() {
+          super({ parking: "thread" });
+        }
+      }
+      await onHub({ Hub }, async (hub, epfd) => {
+        await assertWoken(ours);
+        close(epfd);
+        await assertWoken(ours);
+        // For a minute, and for nothing else.
+        const far = hub.scheduleCallGlobal(60_000, never);
+        const { parks } = hub.statistics();
+        while (hub.statistics().parks === parks) {
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        await within(
+          5000,
+          new Promise((resolve) => {
+            hub.scheduleCallGlobal(0, () => resolve(undefined));
+          }),
+        );
+        far.cancel();
+      });
+      close(...ours);
     },
   );
 
