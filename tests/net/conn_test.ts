@@ -671,6 +671,25 @@ test("one greenthread may read and write at the same time", async () => {
   b.close();
 });
 
+test("a read that waits, a write that waits, and both again", async () => {
+  const [a, b] = await tcpPair();
+  const size = 20_000_000;
+  for (let i = 0; i < 2; i++) {
+    const reading = spawn(() => a.read(new Uint8Array(8)));
+    await sleep(1);
+    await b.write(bytes("x"));
+    assertEquals(await reading.wait(), 1);
+    const writing = spawn(() => a.write(new Uint8Array(size)));
+    await sleep(1);
+    assert(!writing.dead);
+    const p = new Uint8Array(1_000_000);
+    for (let left = size; left > 0;) left -= (await b.read(p))!;
+    assertEquals(await writing.wait(), size);
+  }
+  a.close();
+  b.close();
+});
+
 test("a number that is handed out again never reaches an old reader", async () => {
   const [a, b] = await tcpPair();
   const fd = a.fileno();
