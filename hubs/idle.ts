@@ -249,10 +249,10 @@ export class Idle {
 
   /** Give everything back; null unless a call is under way to wait for. */
   close(): Promise<void> | null {
-    this.wake();
-    const underWay = this.#parking.close();
+    // First of all: a poller may fail to wake.
     this.#signal?.close();
-    return underWay;
+    this.wake();
+    return this.#parking.close();
   }
 
   #park(limit: number): Promise<void> {

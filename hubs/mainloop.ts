@@ -299,11 +299,14 @@ export class Mainloop {
     this.#closed = true;
     this.#obsolete = [];
     this.#expired = [];
-    this.#putBack();
-    for (const entry of this.#runQueue.clear()) {
-      if (!entry.discard()) heir(entry);
+    try {
+      return this.#idle.close();
+    } finally {
+      this.#putBack();
+      for (const entry of this.#runQueue.clear()) {
+        if (!entry.discard()) heir(entry);
+      }
     }
-    return this.#idle.close();
   }
 
   /**

@@ -3,10 +3,11 @@
  * have a descriptor and no call, and what follows a way that broke.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { libc } from "../../ffi/libc.ts";
 import { chooseParking, fallbackParking } from "../../hubs/choose_parking.ts";
 import { type Parking, PollerParking } from "../../hubs/parking.ts";
+import { macrotask } from "../../hubs/deno_loop.ts";
 import type { Poller } from "../../hubs/poller.ts";
 import { BaseHub } from "../../hubs/mod.ts";
 import { getHub, sleep, trampoline, useHub } from "../../mod.ts";
@@ -110,6 +111,34 @@ Deno.test("a poller with a descriptor and no park is parked by a thread", async 
     await Promise.all([last, closed]);
     poller.close();
   });
+});
+
+Deno.test("close() gives everything back though the poller fails to wake", async () => {
+  let pollerClosed = false;
+  let end = (): void => {};
+  class Hub extends BaseHub {
+    constructor() {
+      super({
+        watch() {},
+        sweep: () => 0,
+        close: () => pollerClosed = true,
+        park: () => new Promise<void>((resolve) => end = resolve),
+        wake() {
+          throw new Error("cannot wake");
+        },
+      });
+    }
+  }
+  await assertNoFdLeak(async () => {
+    useHub(Hub);
+    const hub = getHub();
+    hub.scheduleCallGlobal(60_000, () => {});
+    while (hub.statistics().parks === 0) await macrotask();
+    await assertRejects(() => hub.close(), Error, "cannot wake");
+    assertEquals(pollerClosed, true);
+    end();
+  });
+  useHub();
 });
 
 Deno.test("a parked call that the descriptor of a poller ends is one of a hub's", async () => {
