@@ -175,6 +175,19 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     return this.#waiting ? null : this.#suspension;
   }
 
+  /** Wait on, for its place was given away (`hub.removeDescriptor`). @internal */
+  anew(): void {
+    const { suspension } = this;
+    if (suspension === null) return;
+    this.spent = false;
+    try {
+      hubOf(suspension)!.addListener(this, true);
+    } catch (error) {
+      this.spent = true;
+      suspension.throw(error);
+    }
+  }
+
   /** End the wait: the greenthread will go on with `value`. */
   succeed(value: unknown): void {
     const { suspension } = this;
@@ -231,7 +244,9 @@ function hubOf(suspension: Suspension | null): BaseHub | null {
 }
 
 function onReady(this: OwnedWait): void {
-  this.again()?.fire();
+  const over = this.again();
+  if (over !== null) over.fire();
+  else if (this.spent) this.anew();
 }
 
 function onLost(this: OwnedWait, error: Error): void {

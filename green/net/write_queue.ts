@@ -196,7 +196,10 @@ export class WriteQueue extends CallbackListener {
     let first = true;
     for (let [job] = this.#jobs; job !== undefined; [job] = this.#jobs) {
       const rc = job.advance(this.fd);
-      if (rc === AGAIN) return;
+      if (rc === AGAIN) {
+        if (this.spent) this.#listen();
+        return;
+      }
       this.#jobs.shift();
       job.over();
       this.#next();
@@ -209,6 +212,17 @@ export class WriteQueue extends CallbackListener {
       } else if (first) suspension.resume(job.result);
       else suspension.schedule(job.result);
       first = false;
+    }
+  }
+
+  /** Its place was given away (`hub.removeDescriptor`), and there is more. */
+  #listen(): void {
+    this.spent = false;
+    try {
+      this.#hub!.addListener(this, true);
+    } catch (error) {
+      this.spent = true;
+      this.#lose(error as Error);
     }
   }
 

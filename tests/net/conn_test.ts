@@ -724,6 +724,32 @@ test("read() waits anew after a notifyClose() that was no close", async () => {
   b.close();
 });
 
+test("accept, read and write wait anew after hub.removeDescriptor()", async () => {
+  const hub = getHub();
+  using listener = listen({ hostname: "127.0.0.1", port: 0 });
+  const accepting = listener.accept();
+  await sleep();
+  hub.removeDescriptor(listener.fileno());
+  await sleep();
+  using a = await connect({ port: listener.addr.port });
+  using b = await accepting;
+  const size = 8_000_000;
+  const writing = a.write(pattern(size));
+  const reading = a.read(new Uint8Array(1));
+  await sleep();
+  hub.removeDescriptor(a.fileno());
+  await sleep();
+  await b.write(bytes("x"));
+  assertEquals(await reading, 1);
+  const p = new Uint8Array(65_536);
+  let got = 0;
+  while (got < size) got += (await b.read(p))!;
+  assertEquals(await writing, size);
+  assertEquals(await a.write(bytes("more")), 4);
+  assertEquals(await b.read(p), 4);
+  assertQuiet();
+});
+
 test("write() goes on in the next hub, whatever waits in the one before", async () => {
   const [a, b] = await tcpPair();
   const size = 20_000_000;
