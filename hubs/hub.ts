@@ -124,6 +124,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
       throw error;
     }
     this.greenlet = this.#loop.greenlet;
+    thread.making?.push(this);
   }
 
   /** MAINLOOP has been started and has not left. */

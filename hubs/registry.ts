@@ -17,6 +17,7 @@ import { inherit } from "./inheritance.ts";
 import * as libevent from "./libevent.ts";
 import * as poll from "./poll.ts";
 import { reportError } from "./report.ts";
+import type { Scheduler } from "./scheduler.ts";
 import * as selects from "./selects.ts";
 import { importSpecifier, isSpecifier, splitSpecifier } from "./specifier.ts";
 import { thread } from "./thread.ts";
@@ -156,10 +157,16 @@ function select(Hub: HubClass): void {
   if (old !== null) void eliminate(old);
 }
 
-/** Close a hub that nobody waits for; a class of any kind may have no close. */
-async function eliminate(old: Partial<BaseHub>): Promise<void> {
+/**
+ * Close a hub that nobody waits for; a class of any kind may have no close.
+ *
+ * @param half Its constructor has failed: a close of its own may lack what that
+ * should have made.
+ */
+async function eliminate(old: Partial<BaseHub>, half = false): Promise<void> {
   try {
-    await old.close?.();
+    if (half) await BaseHub.prototype.close.call(old as BaseHub);
+    else await old.close?.();
   } catch (error) {
     reportError(`Error at the close of hub ${old.name}`, error);
   }
@@ -305,10 +312,27 @@ export function getHub(): BaseHub {
 function makeHub(): BaseHub {
   if (thread.hub !== null) return thread.hub as BaseHub;
   chosen ??= defaultClass();
-  const hub = new chosen();
+  const hub = construct(chosen);
   thread.hub ??= hub;
   inherit(thread.hub);
   return thread.hub as BaseHub;
+}
+
+/**
+ * Make a hub. If its constructor throws after `super()`, nobody has the hub:
+ * what BaseHub's constructor was given, the poller above all, is given back.
+ */
+function construct(Hub: HubClass): BaseHub {
+  const outer = thread.making;
+  const begun: Scheduler[] = thread.making = [];
+  try {
+    return new Hub();
+  } catch (error) {
+    for (const hub of begun as BaseHub[]) void eliminate(hub, true);
+    throw error;
+  } finally {
+    thread.making = outer;
+  }
 }
 
 thread.makeHub = makeHub;

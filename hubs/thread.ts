@@ -54,6 +54,8 @@ interface Thread {
   observer: StepObserver | null;
   /** Set by the registry: makes the hub at first use. */
   makeHub: () => Scheduler;
+  /** What the class under construction has begun; null: none is. */
+  making: Scheduler[] | null;
   readonly settings: Settings;
 }
 
@@ -67,6 +69,7 @@ export const thread: Thread = {
   makeHub: () => {
     throw new Error("No hub: hubs/registry.ts was not loaded");
   },
+  making: null,
   settings: {
     exceptions: true,
     preventMultipleReaders: true,

@@ -298,6 +298,64 @@ hubTest(
   },
 );
 
+hubTest(
+  "a hub whose constructor throws after super() gives everything back",
+  async () => {
+    const closed: string[] = [];
+    class Half extends BaseHub {
+      #name = "whole";
+      constructor() {
+        const poller = new Idle();
+        super(Object.assign(poller, { close: () => closed.push("half") }));
+        this.scheduleCallGlobal(0, never);
+        throw new Error("no licence");
+      }
+      override close(): Promise<void> {
+        closed.push(this.#name);
+        return super.close();
+      }
+    }
+    useHub(Half);
+    assertThrows(() => getHub(), Error, "no licence");
+    assertThrows(() => spawn(never), Error, "no licence");
+    assertEquals(closed, ["half", "half"]);
+    for (const { Hub } of [epolls, poll, selects]) {
+      class Broken extends Hub {
+        constructor() {
+          super();
+          throw new Error("no licence");
+        }
+      }
+      useHub(Broken);
+      await assertNoFdLeak(() => {
+        for (let i = 0; i < 10; i++) assertThrows(() => getHub(), Error);
+      });
+    }
+    useHub("poll");
+    await sleep(1);
+  },
+);
+
+hubTest(
+  "a constructor that throws has its own error, whatever the close says",
+  async (rig) => {
+    class Half extends BaseHub {
+      constructor() {
+        const close = (): void => {
+          throw new Error("close failed");
+        };
+        super(Object.assign(new Idle(), { close }));
+        throw new Error("no licence");
+      }
+    }
+    useHub(Half);
+    assertThrows(() => getHub(), Error, "no licence");
+    useHub("poll");
+    await sleep(1);
+    assertMatch(rig.takeReports().join(), /close of hub Half.*close failed/);
+  },
+);
+
 hubTest("useHub() reports a poller whose close() throws", async (rig) => {
   class Clinging extends BaseHub {
     constructor() {
