@@ -12,6 +12,7 @@ import {
   checkPoller,
   checkScheduled,
 } from "./checks.ts";
+import { hasOwnClock, systemClock } from "./clock.ts";
 import { HubError, IOClosed } from "./errors.ts";
 import { carried, getCurrent } from "./current.ts";
 import type { AnyFunction, GreenThread } from "./greenthread.ts";
@@ -82,13 +83,15 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   /** Interest in writability. */
   readonly WRITE: typeof WRITE = WRITE;
   /** `"epolls"`, `"poll"`, `"selects"`, `"libevent"`, or a name of its own. */
-  readonly name: string;
+  declare readonly name: string;
   /** MAINLOOP, as a greenthread: who is current in callbacks. */
   readonly greenlet: GreenThread;
 
   readonly #poller: Poller;
   readonly #table: ListenerTable;
   readonly #loop: Mainloop;
+  /** As it was given or assigned. */
+  #clock: () => number;
   #shut: Promise<void> | null = null;
 
   /**
@@ -102,24 +105,26 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    */
   constructor(poller: Poller, options: HubOptions = {}) {
     checkPoller(poller);
-    this.name = poller.name ?? new.target.name;
+    const name = poller.name ?? new.target.name;
+    // A subclass may have a getter.
+    if (!Reflect.has(this, "name")) this.name = name;
     this.#poller = poller;
     this.#table = new ListenerTable(poller);
     try {
       const given = checkedOptions(options);
-      const clock = checkedClock(given.clock ?? (() => performance.now()));
+      this.#clock = checkedClock(given.clock ?? systemClock);
       this.#loop = new Mainloop(
-        this.name,
+        this,
         poller,
         this.#table,
-        clock,
+        this.#effectiveClock(),
         given,
       );
     } catch (error) {
       try {
         poller.close();
       } catch (another) {
-        reportError(`Error at the close of hub ${this.name}`, another);
+        reportError(`Error at the close of hub ${name}`, another);
       }
       throw error;
     }
@@ -137,13 +142,18 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     return this.#loop.stopping;
   }
 
-  /** The time in ms on the hub's own clock; may be assigned at any time. */
+  /**
+   * The time in ms on the hub's own clock; may be assigned at any time, or be a
+   * subclass's own. While it throws, it is taken for one that says NaN: nothing
+   * is due, and what asks for a timer throws the same.
+   */
   get clock(): () => number {
-    return this.#loop.clock;
+    return this.#clock;
   }
 
   set clock(clock: () => number) {
-    this.#loop.clock = checkedClock(clock);
+    this.#clock = checkedClock(clock);
+    this.#loop.clock = this.#effectiveClock();
   }
 
   /**
@@ -418,6 +428,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
 
   // The inner face: what suspensions, timers and greenthreads use.
 
+  /** The whole constructor has run: a field may be its clock. @internal */
+  constructed(): void {
+    if (Object.hasOwn(this, "clock")) this.#loop.clock = this.#effectiveClock();
+  }
+
   /** See {@linkcode Scheduler}. @internal */
   enqueue(entry: Entry): void {
     if (this.#loop.closed) bequeath(entry);
@@ -493,6 +508,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     return this.#schedule(ms, late, null, ENDS);
   }
 
+  /** What the timers go by: a subclass's own clock, if it has one. */
+  #effectiveClock(): () => number {
+    return hasOwnClock(this, BaseHub) ? () => this.clock() : this.#clock;
+  }
+
   #schedule(
     ms: number,
     fn: AnyFunction,
@@ -528,7 +548,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
 
   #assertOpen(): void {
     if (this.#loop.closed) {
-      throw closedHub(this.name);
+      throw closedHub(this);
     }
   }
 }

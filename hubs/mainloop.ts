@@ -72,6 +72,11 @@ const TURN: Promise<void> = Promise.resolve();
 
 let waves = 0;
 
+/** The hub, as messages name it; a subclass's getter may not work at first. */
+interface Named {
+  readonly name: string;
+}
+
 /** See the module. */
 export class Mainloop {
   /** Who is current in callbacks. */
@@ -82,7 +87,7 @@ export class Mainloop {
   events = 0;
   timersFired = 0;
 
-  readonly #name: string;
+  readonly #hub: Named;
   readonly #table: ListenerTable;
   readonly #runQueue: RunQueue;
   readonly #idle: Idle;
@@ -126,13 +131,13 @@ export class Mainloop {
    * @throws {HubError} If the way to park that was asked for does not work.
    */
   constructor(
-    name: string,
+    hub: Named,
     poller: Poller,
     table: ListenerTable,
     clock: () => number,
     options: IdleOptions,
   ) {
-    this.#name = name;
+    this.#hub = hub;
     this.#table = table;
     this.#runQueue = new RunQueue(clock, () => this.lessToDo());
     this.#idle = new Idle(
@@ -164,12 +169,8 @@ export class Mainloop {
   }
 
   /** The clock its timers go by. */
-  get clock(): () => number {
-    return this.#runQueue.clock;
-  }
-
   set clock(clock: () => number) {
-    this.#runQueue.clock = clock;
+    this.#runQueue.setClock(clock);
     this.#idle.wake();
   }
 
@@ -241,7 +242,7 @@ export class Mainloop {
     args: readonly unknown[] | null,
     extras: TimerExtras | null,
   ): Timer {
-    if (this.#closed) throw closedHub(this.#name);
+    if (this.#closed) throw closedHub(this.#hub);
     const timer = this.#runQueue.schedule(ms, fn, args, extras);
     this.#last?.begun(timer);
     // In the run queue, or first in the heap: it is due before all others.
@@ -543,7 +544,7 @@ export class Mainloop {
 
   /** The poller failed: nobody may go on waiting for it. */
   #fail(error: unknown): void {
-    reportError(`MAINLOOP of hub ${this.#name} ended by an error`, error);
+    reportError(`MAINLOOP of hub ${this.#hub.name} ended by an error`, error);
     const lost = error instanceof Error ? error : new HubError(String(error));
     for (
       const listener of [...this.#table.list(READ), ...this.#table.list(WRITE)]
@@ -593,8 +594,8 @@ export class Mainloop {
 }
 
 /** What every use of a closed hub ends with. */
-export function closedHub(name: string): HubError {
-  return new HubError(`Cannot use hub ${name}: it was closed`);
+export function closedHub(hub: Named): HubError {
+  return new HubError(`Cannot use hub ${hub.name}: it was closed`);
 }
 
 /** Report the rejection of a callback's promise, should there be one. */

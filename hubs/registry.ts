@@ -326,7 +326,10 @@ function construct(Hub: HubClass): BaseHub {
   const outer = thread.making;
   const begun: Scheduler[] = thread.making = [];
   try {
-    return new Hub();
+    const hub = new Hub();
+    // A class of any kind has no such method.
+    if (hub instanceof BaseHub) hub.constructed();
+    return hub;
   } catch (error) {
     for (const hub of begun as BaseHub[]) void eliminate(hub, true);
     throw error;

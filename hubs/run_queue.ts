@@ -9,6 +9,7 @@
  * @module
  */
 
+import { guarded } from "./clock.ts";
 import { DueOrder } from "./due_order.ts";
 import type { AnyFunction } from "./greenthread.ts";
 import type { Entry } from "./scheduler.ts";
@@ -26,8 +27,10 @@ const NOTHING: readonly Entry[] = [];
 
 /** See the module. */
 export class RunQueue implements TimerHome {
-  /** What the timers go by, ms. */
+  /** What the timers go by, ms; NaN where a clock that was given throws. */
   clock: () => number;
+  /** That very clock. */
+  #given: () => number;
 
   readonly #removed: () => void;
   readonly #heap = new TimerHeap();
@@ -37,8 +40,15 @@ export class RunQueue implements TimerHome {
 
   /** @param removed Called when a timer was cancelled. */
   constructor(clock: () => number, removed: () => void) {
-    this.clock = clock;
+    this.clock = guarded(clock);
+    this.#given = clock;
     this.#removed = removed;
+  }
+
+  /** From now on the timers go by this clock. */
+  setClock(clock: () => number): void {
+    this.clock = guarded(clock);
+    this.#given = clock;
   }
 
   /** How many entries the next pass has, without the timers due by then. */
@@ -62,7 +72,11 @@ export class RunQueue implements TimerHome {
     this.#queue.push(entry);
   }
 
-  /** Call `fn(...args)` after `ms`, which is not NaN. */
+  /**
+   * Call `fn(...args)` after `ms`, which is not NaN.
+   *
+   * @throws What the clock throws.
+   */
   schedule(
     ms: number,
     fn: AnyFunction,
@@ -75,7 +89,7 @@ export class RunQueue implements TimerHome {
       this.push(timer);
       return timer;
     }
-    const now = this.clock();
+    const now = this.#given();
     const heap = this.#heap;
     if (heap.size === 0 && this.#queue.length > 0) {
       this.#order.clear();

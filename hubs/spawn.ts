@@ -144,7 +144,13 @@ function sleepFor(ms: number): Promise<void> {
   }
   const owner = new Sleep();
   const suspension = suspend(hub, owner);
-  owner.timer = hub.callLater(ms, () => suspension.resume());
+  try {
+    owner.timer = hub.callLater(ms, () => suspension.resume());
+  } catch (error) {
+    // The hub's clock has thrown.
+    suspension.withdraw();
+    throw error;
+  }
   return suspension.promise as Promise<void>;
 }
 

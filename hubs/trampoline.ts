@@ -187,15 +187,16 @@ function start(
   const suspension = suspend(hub, wait);
   try {
     hub.addListener(wait);
+    if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
+      const expire = (): void => wait.expire();
+      wait.timer = hub.expireLater(Math.max(0, timeout), expire, wait);
+    }
   } catch (error) {
+    wait.undo();
     suspension.withdraw();
     throw error;
   }
   wait.suspension = suspension;
-  if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
-    const expire = (): void => wait.expire();
-    wait.timer = hub.expireLater(Math.max(0, timeout), expire, wait);
-  }
   if (signal !== undefined) {
     wait.signal = signal;
     signal.addEventListener("abort", wait, { once: true });

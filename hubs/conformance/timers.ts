@@ -7,10 +7,11 @@
 import assert from "node:assert/strict";
 import type { BaseHub } from "../hub.ts";
 import { sleep, spawn, spawnAfter } from "../spawn.ts";
+import { trampoline } from "../trampoline.ts";
 import type { Timer } from "../timers.ts";
 import { GreenletExit } from "../errors.ts";
 import { assertNoSpin } from "./checks.ts";
-import { type Case, never, type Rig } from "./rig.ts";
+import { type Case, failure, never, type Rig, within } from "./rig.ts";
 
 /** Give the hub a clock that stands still until it is set. */
 function frozen(hub: BaseHub): { now: number } {
@@ -355,6 +356,46 @@ export const timerCases: readonly Case[] = [
     await sleep(2);
     assert.deepEqual([fired, timer.called, unknown.pending], [1, true, true]);
     unknown.cancel();
+    rig.assertIdle();
+  }],
+
+  ["a clock that throws is reported once, and ends no wait", async (rig) => {
+    const { hub } = rig;
+    const { clock } = hub;
+    const [reader, writer] = rig.pipe();
+    const gt = spawn(() => trampoline(reader, { read: true }));
+    const far = hub.scheduleCallGlobal(60_000, never);
+    let broken = false;
+    const moody = (): number => {
+      if (broken) throw new Error("no time");
+      return clock();
+    };
+    hub.clock = moody;
+    assert.equal(hub.clock, moody);
+    for (let i = 0; i < 2; i++) {
+      const fired = Promise.withResolvers<void>();
+      hub.scheduleCallGlobal(1, () => fired.resolve());
+      broken = true;
+      await rig.parked();
+      await assertNoSpin(rig);
+      const reports = rig.takeReports();
+      assert.equal(reports.length, 1);
+      assert.match(reports[0]!, /clock.*no time/);
+      // Whoever asks for a timer hears of it, and nothing stays behind.
+      assert.throws(() => hub.scheduleCallGlobal(5, never), /no time/);
+      const options = { write: true, timeout: 5 };
+      for (const wait of [sleep(5), trampoline(writer, options)]) {
+        assert.match((await failure(wait)).message, /no time/);
+      }
+      assert.deepEqual([hub.getTimersCount(), hub.getWriters()], [2, []]);
+      broken = false;
+      await within(5000, fired.promise);
+    }
+    broken = true;
+    rig.write(writer);
+    assert.equal(await within(5000, gt.wait()), reader);
+    far.cancel();
+    assert.equal(rig.takeReports().length, 1);
     rig.assertIdle();
   }],
 

@@ -444,6 +444,107 @@ hubTest("one park at a time, whatever happens meanwhile", async (rig) => {
   rig.takeReports();
 });
 
+/** A class of hubs over BaseHub, as another language's author may write it. */
+function hubClass(make: (Base: AnyClass) => AnyClass): new () => BaseHub {
+  class Base extends BaseHub {
+    constructor() {
+      super(new Manual());
+    }
+  }
+  return make(Base as unknown as AnyClass) as unknown as new () => BaseHub;
+}
+
+// TypeScript would have none of these: to it, clock is an accessor.
+// deno-lint-ignore no-explicit-any
+type AnyClass = new () => any;
+
+let now = 0;
+const OWN_CLOCKS = {
+  "a method": (Base: AnyClass) =>
+    class extends Base {
+      readonly #step = 1;
+      clock(): number {
+        return now * this.#step;
+      }
+    },
+  "a getter": (Base: AnyClass) =>
+    class extends Base {
+      readonly #step = 1;
+      get clock(): () => number {
+        return () => now * this.#step;
+      }
+    },
+  "a field": (Base: AnyClass) =>
+    class extends Base {
+      clock = (): number => now;
+    },
+  "a getter and a setter": (Base: AnyClass) =>
+    class extends Base {
+      get clock(): () => number {
+        const inherited = super.clock;
+        return () => now + 0 * inherited();
+      }
+      set clock(clock: () => number) {
+        super.clock = clock;
+      }
+    },
+};
+
+for (const [what, make] of Object.entries(OWN_CLOCKS)) {
+  hubTest(`a subclass's clock that is ${what} is the timers'`, async () => {
+    now = 1000;
+    useHub(hubClass(make));
+    const hub = getHub();
+    assertEquals(hub.clock(), 1000);
+    const fired: number[] = [];
+    for (const ms of [20, 10]) {
+      hub.scheduleCallGlobal(ms, () => fired.push(ms));
+    }
+    await sleep();
+    now = 1009.999;
+    await sleep();
+    assertEquals(fired, []);
+    for (now of [1010, 1020]) await sleep();
+    assertEquals(fired, [10, 20]);
+  });
+}
+
+hubTest(
+  "a subclass that has but a setter for its clock goes by that",
+  async () => {
+    let set = 0;
+    useHub(hubClass((Base) =>
+      class extends Base {
+        set clock(clock: () => number) {
+          set++;
+          super.clock = clock;
+        }
+      }
+    ));
+    const hub = getHub();
+    const fired = Promise.withResolvers<void>();
+    hub.scheduleCallGlobal(60_000, () => fired.resolve());
+    hub.clock = () => Infinity;
+    await within(5000, fired.promise);
+    assertEquals(set, 1);
+  },
+);
+
+hubTest("a subclass's name that is a getter is the hub's", async () => {
+  useHub(hubClass((Base) =>
+    class extends Base {
+      readonly #name = "theirs";
+      get name(): string {
+        return this.#name;
+      }
+    }
+  ));
+  const hub = getHub();
+  assertEquals(hub.name, "theirs");
+  await hub.close();
+  assertThrows(() => hub.add(1, 0, never, never), Error, "hub theirs");
+});
+
 hubTest("getTimers() lists live timers, soonest first", async () => {
   const hub = getHub();
   hub.clock = () => 100;
