@@ -20,6 +20,13 @@ const LONGEST = 16;
  * was terminated keeps both threads, and all its hub has open.
  */
 const LONGEST_IN_WORKER = 2000;
+/**
+ * A park may outlast its limit by so much, ms, before the process may end for
+ * want of anything else to wait for.
+ */
+const GRACE = 1000;
+/** The longest a timer of Deno's can be, ms. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 /** Parks that ended too soon, for nothing, in a row, before there are pauses. */
 const PATIENCE = 3;
 
@@ -71,6 +78,10 @@ export interface ParkedPoller {
  * microseconds later, but then nothing is under way that somebody (a test's
  * sanitizer, a close) would have to wait for.
  *
+ * The park of a poller by somebody else may be anything, an `Atomics.waitAsync`,
+ * say, which does not keep the process alive by itself: a timer of Deno's does,
+ * as long as the park lasts.
+ *
  * A call that the kernel refuses ends at once, and its error is another
  * thread's. So parks that end before their time again and again, without a
  * wake and with nothing found, take turns with pauses.
@@ -87,6 +98,8 @@ export class PollerParking implements Parking {
   #early = false;
   #inVain = 0;
   #paused = false;
+  #closed = false;
+  #hold: ReturnType<typeof setTimeout> | undefined;
 
   constructor(poller: ParkedPoller) {
     this.#poller = poller;
@@ -109,6 +122,7 @@ export class PollerParking implements Parking {
     this.#release = resolve;
     // Still under way only if it could not be woken.
     this.#underWay ??= this.#call(timeout ?? Infinity);
+    this.#keepAlive(timeout ?? Infinity);
     return promise;
   }
 
@@ -119,23 +133,45 @@ export class PollerParking implements Parking {
       .then(this.#ended, this.#failed);
   }
 
+  /** Until the park has ended; those of our own see to it themselves. */
+  #keepAlive(timeout: number): void {
+    if (this.name !== "poller") return;
+    if (this.#hold !== undefined) Deno.refTimer(this.#hold);
+    const longest = Math.min(timeout + GRACE, LONGEST_TIMER);
+    this.#hold ??= setTimeout(() => {}, longest);
+  }
+
+  #letGo(): void {
+    clearTimeout(this.#hold);
+    this.#hold = undefined;
+  }
+
   wake(): void {
     this.#pause.wake();
-    if (this.#poller.wake === undefined) this.#release?.();
-    else if (this.#underWay !== null) {
+    if (this.#poller.wake === undefined) {
+      this.#letGo();
+      this.#release?.();
+    } else if (this.#underWay !== null) {
       this.#due = 0;
       this.#poller.wake();
     }
   }
 
+  rest(): void {
+    if (this.#hold !== undefined && !this.#closed) Deno.unrefTimer(this.#hold);
+  }
+
   close(): Promise<void> | null {
     this.wake();
+    this.#closed = true;
     if (this.#underWay === null) this.#poller.release?.();
+    else this.#keepAlive(this.longest);
     return this.#underWay?.then(() => this.#poller.release?.()) ?? null;
   }
 
   readonly #ended = (): void => {
     this.#underWay = null;
+    this.#letGo();
     this.#early = performance.now() < this.#due;
     this.#release?.();
     this.#release = null;

@@ -95,7 +95,7 @@ export interface Poller {
   /**
    * Wait off the JavaScript thread until something may be ready, at most
    * `timeout` milliseconds (null: no limit). Ends early after
-   * {@linkcode Poller.wake}.
+   * {@linkcode Poller.wake}. The hub keeps the process alive meanwhile.
    */
   park?(timeout: number | null): Promise<void>;
 

@@ -166,6 +166,46 @@ Deno.test("an ordinary promise inside a greenthread is Deno's to keep alive", as
   );
 });
 
+for (const hub of ["Hub", "UnwakeableHub"]) {
+  const use = `await useHub("${
+    projectUrl("tests/third_party/unref.ts")
+  }:${hub}");`;
+
+  Deno.test(`a park that Deno does not know of keeps the process alive (${hub})`, async () => {
+    await assertEnds(
+      `${use}
+       await sleep(50);
+       say("slept");
+       const [reader, writer] = pipe();
+       const timer = setTimeout(() => {
+         libc().write(writer, new Uint8Array(1), 1);
+       }, 50);
+       Deno.unrefTimer(timer);
+       await trampoline(reader, { read: true, timeout: 5000 });
+       say("ready");
+       spawn(() => trampoline(reader, { read: true }).then(sleep));
+       await sleep(20);
+       await getHub().close();
+       say("closed");`,
+      "slept",
+      "ready",
+      "closed",
+    );
+  });
+
+  Deno.test(`nothing else is kept alive by it (${hub})`, async () => {
+    await assertEnds(
+      `${use}
+       const [reader] = pipe();
+       const gt = spawn(() => trampoline(reader, { read: true }));
+       spawn(() => getHub().switch());
+       const timer = setTimeout(() => { say("killing"); kill(gt); }, 50);
+       Deno.unrefTimer(timer);`,
+      "killing",
+    );
+  });
+}
+
 Deno.test("close() lets the process end whatever is parked", async () => {
   await assertEnds(
     `const [reader] = pipe();
