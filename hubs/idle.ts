@@ -81,6 +81,8 @@ export class Idle {
   /** How long the park under way may last, ms, and could at most; -1: none is. */
   #timeout = -1;
   #cap = 0;
+  /** How long there was nothing to do when it began, ms. */
+  #limit = 0;
   /** The last park ended because its time was over. */
   #exhausted = false;
   #auditAfter = 0;
@@ -265,8 +267,10 @@ export class Idle {
     this.#signal?.rest();
     const idling = this.#idling;
     this.#idling = true;
+    const passed = this.#limit - limit;
+    this.#limit = limit;
     try {
-      const parking = this.#parking.park(timeout, idling);
+      const parking = this.#parking.park(timeout, idling, passed);
       const { background } = thread;
       // For those the process need not stay, if nothing else keeps it.
       if (background !== null && limit === Infinity) {

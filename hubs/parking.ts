@@ -8,6 +8,8 @@
  * @module
  */
 
+import { macrotask } from "./deno_loop.ts";
+
 /** The name of a way to park, as `hub.statistics()` gives it. */
 export type ParkingName = "aio" | "uring" | "thread" | "poller" | "none";
 
@@ -39,8 +41,13 @@ export interface Parking {
    * Wait at most `timeout` ms (null: no limit), or until woken.
    *
    * @param idling Nothing was done since the last park.
+   * @param passed How far the hub's clock has moved since that began, ms.
    */
-  park(timeout: number | null, idling: boolean): Promise<void>;
+  park(
+    timeout: number | null,
+    idling: boolean,
+    passed?: number,
+  ): Promise<void>;
   /** End a park under way. */
   wake(): void;
   /** Give everything back; null unless a call is under way to wait for. */
@@ -84,7 +91,8 @@ export interface ParkedPoller {
  *
  * A call that the kernel refuses ends at once, and its error is another
  * thread's. So parks that end before their time again and again, without a
- * wake and with nothing found, take turns with pauses.
+ * wake and with nothing found, take turns with pauses. A poller may also make
+ * the hub's time go by as it pleases: then they take turns with Deno's loop.
  */
 export class PollerParking implements Parking {
   readonly name: ParkingName;
@@ -93,7 +101,9 @@ export class PollerParking implements Parking {
   readonly #pause = new TimedParking();
   #underWay: Promise<void> | null = null;
   #release: (() => void) | null = null;
-  /** When the call may end of itself, at the soonest. */
+  /** How long the call lasts at least unless something ends it, ms, ... */
+  #least = 0;
+  /** ... and so, when it may end of itself. */
   #due = 0;
   #early = false;
   #inVain = 0;
@@ -111,9 +121,17 @@ export class PollerParking implements Parking {
     } else this.longest = Infinity;
   }
 
-  park(timeout: number | null, idling: boolean): Promise<void> {
+  park(
+    timeout: number | null,
+    idling: boolean,
+    passed = 0,
+  ): Promise<void> {
     if (!idling || !this.#early) this.#inVain = 0;
-    else if (++this.#inVain >= PATIENCE && !this.#paused) {
+    else if (passed >= this.#least) {
+      this.#inVain = 0;
+      this.#paused = true;
+      return macrotask();
+    } else if (++this.#inVain >= PATIENCE && !this.#paused) {
       this.#paused = true;
       return this.#pause.park(timeout, idling);
     }
@@ -128,7 +146,8 @@ export class PollerParking implements Parking {
 
   #call(timeout: number): Promise<void> {
     const limit = Math.min(timeout, this.longest);
-    this.#due = performance.now() + limit / 2;
+    this.#least = limit / 2;
+    this.#due = performance.now() + this.#least;
     return this.#poller.park(limit === Infinity ? null : limit)
       .then(this.#ended, this.#failed);
   }

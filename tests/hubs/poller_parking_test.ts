@@ -10,7 +10,8 @@ import { type Parking, PollerParking } from "../../hubs/parking.ts";
 import { macrotask } from "../../hubs/deno_loop.ts";
 import type { Poller } from "../../hubs/poller.ts";
 import { BaseHub } from "../../hubs/mod.ts";
-import { getHub, sleep, trampoline, useHub } from "../../mod.ts";
+import { getHub, sleep, spawn, trampoline, useHub } from "../../mod.ts";
+import { within } from "../../hubs/conformance/rig.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 
 getHub();
@@ -72,6 +73,47 @@ Deno.test("PollerParking.wake() and close() end a pause", async () => {
   await Promise.all(both);
   assertEquals(parking.close(), null);
 });
+
+/** A poller that makes the time of its hub go by at once. */
+class TimeMachine implements Poller {
+  now = 0;
+  parks = 0;
+  watch(): void {}
+  sweep(): number {
+    return 0;
+  }
+  close(): void {}
+  park(timeout: number | null): Promise<void> {
+    this.parks++;
+    this.now += timeout ?? 0;
+    return Promise.resolve();
+  }
+}
+
+for (const wakeable of [true, false]) {
+  const can = wakeable ? "can" : "cannot";
+  Deno.test(`a park that moves the hub's clock is none in vain (it ${can} be woken)`, async () => {
+    const poller = new TimeMachine();
+    if (wakeable) Object.assign(poller, { wake() {} });
+    class Hub extends BaseHub {
+      constructor() {
+        super(poller, { clock: () => poller.now });
+      }
+    }
+    useHub(Hub);
+    const gt = spawn(() => trampoline(0, { read: true }));
+    // Deno's loop has its turns all the while.
+    let turns = 0;
+    const beat = setInterval(() => turns++, 1);
+    await within(10_000, sleep(wakeable ? 86_400_000 : 600_000));
+    clearInterval(beat);
+    assert(turns > 0);
+    assert(getHub().statistics().parks > poller.parks);
+    await gt.kill();
+    await getHub().close();
+    useHub();
+  });
+}
 
 /** An epoll set, and nothing to park with. */
 class OnlyFd implements Poller {
