@@ -25,15 +25,25 @@ const VARIABLE = "GREENHUB_PARKING";
 
 const CHOICES: readonly string[] = ["auto", "aio", "uring", "thread"];
 
-/** Park by the poller's own means, or by its descriptor. */
-function ownParking(poller: Poller): Parking {
+/**
+ * Park by the poller's own means, or by its descriptor.
+ *
+ * @throws {HubError} If it has neither.
+ * @throws {Error} If no FFI is granted, or there is no descriptor to be had.
+ */
+function threadParking(poller: Poller): Parking {
   if (poller.park !== undefined) return new PollerParking(poller as Parked);
+  if (poller.fd !== undefined) return new PollerParking(new FdPark(poller));
+  throw new HubError("the poller has neither park() nor a descriptor");
+}
+
+/** The same, or else look again after a while. */
+function ownParking(poller: Poller): Parking {
   try {
-    if (poller.fd !== undefined) return new PollerParking(new FdPark(poller));
+    return threadParking(poller);
   } catch {
-    // No FFI, or no descriptor to be had.
+    return new TimedParking();
   }
-  return new TimedParking();
 }
 
 type Parked = Poller & Required<Pick<Poller, "park">>;
@@ -67,7 +77,7 @@ export function chooseParking(
       `Cannot park by "${wanted}"${of}: valid are ${CHOICES.join(", ")}`,
     );
   }
-  const forced = choice === "aio" || choice === "uring";
+  const forced = wanted === choice && wanted !== "auto";
   let cause: unknown = "the poller has no descriptor that could be watched";
   if (wanted !== "thread" && poller.fd !== undefined) {
     for (const [name, make] of POSTERS) {
@@ -79,8 +89,15 @@ export function chooseParking(
       }
     }
   }
-  if (forced) throw new HubError(`Cannot park by "${wanted}"`, { cause });
-  return ownParking(poller);
+  if (!forced) return ownParking(poller);
+  if (wanted === "thread") {
+    try {
+      return threadParking(poller);
+    } catch (error) {
+      cause = error;
+    }
+  }
+  throw new HubError(`Cannot park by "${wanted}"`, { cause });
 }
 
 /** What to park by after a way turned out to be broken: the next that works. */

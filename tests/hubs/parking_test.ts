@@ -16,6 +16,7 @@ import * as epolls from "../../hubs/epolls.ts";
 import * as poll from "../../hubs/poll.ts";
 import * as selects from "../../hubs/selects.ts";
 import {
+  BaseHub,
   getHub,
   HubError,
   notifyClose,
@@ -152,6 +153,16 @@ Deno.test("BaseHub says that a way it was asked for cannot work", () => {
     "magic",
   );
   assertEquals(countFds(), before);
+});
+
+Deno.test("BaseHub says that a poller without park and fd has no thread", async () => {
+  const poller = { watch() {}, sweep: () => 0, close() {} };
+  const make = (parking: "thread" | "auto") => new BaseHub(poller, { parking });
+  const error = assertThrows(() => make("thread"), HubError, "thread");
+  assertMatch(String(error.cause), /neither park\(\) nor a descriptor/);
+  const hub = make("auto");
+  assertEquals(hub.statistics().parking, "none");
+  await hub.close();
 });
 
 Deno.test("GREENHUB_PARKING forces a way where it was granted", async () => {
