@@ -197,11 +197,15 @@ function open(names: readonly string[]): Opened {
         "run with --allow-ffi and no list behind it",
     );
   }
+  let cause: Error | undefined;
   for (const name of names) {
     let library: Deno.DynamicLibrary<typeof LIBEVENT>;
     try {
       library = Deno.dlopen(name, LIBEVENT);
-    } catch {
+    } catch (error) {
+      // It may be there and not open: for want of a descriptor, for instance.
+      const other = error as Error;
+      if (!/no such file/i.test(other.message)) cause ??= other;
       continue;
     }
     const { symbols } = library;
@@ -211,9 +215,12 @@ function open(names: readonly string[]): Opened {
     if (pinned || !fits) library.close();
     if (fits) return { symbols, pinned };
   }
+  const hint = cause === undefined
+    ? HOW_TO_INSTALL
+    : `${cause.message}; if it is missing, ${HOW_TO_INSTALL}`;
   throw new Deno.errors.NotFound(
-    `Cannot open libevent 2.1: looked for ${names.join(", ")}; ` +
-      HOW_TO_INSTALL,
+    `Cannot open libevent 2.1: looked for ${names.join(", ")}; ${hint}`,
+    { cause },
   );
 }
 
@@ -221,7 +228,8 @@ function open(names: readonly string[]): Opened {
  * libevent, opened at the first call.
  *
  * @throws {Deno.errors.NotCapable} If FFI is not granted in full.
- * @throws {Deno.errors.NotFound} If there is none, saying how to install it.
+ * @throws {Deno.errors.NotFound} If there is none, saying how to install it, or
+ * if it cannot be opened, saying why.
  */
 export function libevent(): Libevent {
   return (opened ??= open(LIBEVENT_NAMES)).symbols;

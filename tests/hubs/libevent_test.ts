@@ -6,6 +6,7 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,
@@ -644,19 +645,47 @@ const FEW_NUMBERS = `
   }
 `;
 
+/** Run a program that may have 128 descriptors; what it says, line by line. */
+async function runWithFew(program: string): Promise<[number, string[]]> {
+  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+  await Deno.writeTextFile(`${folder}/main.ts`, program);
+  const deno = `${Deno.execPath()} run --no-lock --no-check -A`;
+  const { code, stdout } = await new Deno.Command("sh", {
+    args: ["-c", `ulimit -n 128; exec ${deno} ${folder}/main.ts`],
+    stderr: "null",
+  }).output();
+  await Deno.remove(folder, { recursive: true });
+  return [code, new TextDecoder().decode(stdout).trim().split("\n")];
+}
+
+testWith(
+  LIBEVENT,
+  "isAvailable() that has no descriptor left says so, and tries again",
+  async () => {
+    const [code, said] = await runWithFew(`
+      import { libc } from "${projectUrl("ffi/libc.ts")}";
+      import { useHub } from "${projectUrl("mod.ts")}";
+      const hogs = [];
+      for (let fd; (fd = libc().eventfd(0, 0)) >= 0;) hogs.push(fd);
+      try {
+        useHub("libevent");
+      } catch (error) {
+        console.log(error.message);
+      }
+      for (const fd of hogs) libc().close(fd);
+      useHub("libevent");
+      console.log("used");`);
+    assertEquals(code, 0);
+    assertMatch(said[0]!, /looked for libevent.*Too many open files/);
+    assertEquals(said.slice(1), ["used"]);
+  },
+);
+
 testWith(
   LIBEVENT,
   "Hub says that there are no descriptors left, and the process goes on",
   async () => {
-    const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
-    await Deno.writeTextFile(`${folder}/main.ts`, FEW_NUMBERS);
-    const deno = `${Deno.execPath()} run --no-lock --no-check -A`;
-    const { code, stdout } = await new Deno.Command("sh", {
-      args: ["-c", `ulimit -n 128; exec ${deno} ${folder}/main.ts`],
-      stderr: "null",
-    }).output();
-    const said = new TextDecoder().decode(stdout).trim().split("\n");
-    await Deno.remove(folder, { recursive: true });
+    const [code, said] = await runWithFew(FEW_NUMBERS);
     assertEquals(code, 0);
     assertEquals(said.slice(0, 3), ["EMFILE", "EMFILE", "EMFILE"]);
     assertEquals(said.at(-1), "made");
