@@ -237,6 +237,11 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * still to be told of a descriptor that is gone, it is not.
    */
   remove(listener: FdListener): void {
+    this.removeListener(listener);
+  }
+
+  /** Remove a listener that was made elsewhere. @internal */
+  removeListener(listener: FdListener): void {
     this.#table.remove(listener);
     this.#loop.lessToDo();
   }

@@ -102,7 +102,7 @@ class Wait extends FdListener implements SuspensionOwner {
   /** Take down everything that was set up. */
   undo(): void {
     this.suspension = null;
-    this.hub.remove(this);
+    this.hub.removeListener(this);
     if (this.timer !== null) {
       this.timer.cancel();
       this.timer = null;

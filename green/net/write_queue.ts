@@ -185,7 +185,7 @@ export class WriteQueue extends CallbackListener {
       this.#belongTo(job);
       return;
     }
-    this.#hub?.remove(this);
+    this.#hub?.removeListener(this);
     const whenIdle = this.#whenIdle;
     this.#whenIdle = null;
     whenIdle?.();

@@ -13,6 +13,7 @@ import {
 } from "@std/assert";
 import {
   BaseHub,
+  type FdListener,
   getHub,
   type Poller,
   type Report,
@@ -20,6 +21,7 @@ import {
   spawn,
   trampoline,
   useHub,
+  waitReady,
 } from "../../mod.ts";
 import type { HubOptions } from "../../hubs/hub.ts";
 import * as epolls from "../../hubs/epolls.ts";
@@ -527,6 +529,35 @@ hubTest(
     hub.clock = () => Infinity;
     await within(5000, fired.promise);
     assertEquals(set, 1);
+  },
+);
+
+hubTest(
+  "a subclass's add() and remove() see the same listeners",
+  async (rig) => {
+    const seen: string[] = [];
+    class Watching extends epolls.Hub {
+      override add(...args: Parameters<BaseHub["add"]>): FdListener {
+        seen.push(`add ${args[1]}`);
+        return super.add(...args);
+      }
+      override remove(listener: FdListener): void {
+        seen.push(`remove ${listener.fd}`);
+        super.remove(listener);
+      }
+    }
+    useHub(Watching);
+    const [reader, writer] = rig.pipe();
+    // Waits of the library's own are none of theirs.
+    await trampoline(writer, { write: true });
+    await failure(trampoline(reader, { read: true, timeout: 0 }));
+    assertEquals(seen, []);
+    const hub = getHub();
+    hub.remove(hub.add(hub.READ, reader, never, never));
+    assertEquals(seen, [`add ${reader}`, `remove ${reader}`]);
+    await waitReady(writer, { write: true });
+    assertEquals(seen.slice(2), [`add ${writer}`, `remove ${writer}`]);
+    rig.assertIdle();
   },
 );
 
