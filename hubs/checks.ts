@@ -42,6 +42,26 @@ export function checkDelay(ms: unknown): void {
   }
 }
 
+/**
+ * Throw unless `value` is true or false.
+ *
+ * @param what Its name, for the message.
+ * @param action What is refused, for the message.
+ * @throws {TypeError} If it is something else.
+ */
+export function checkBoolean(
+  value: unknown,
+  what: string,
+  action: string,
+): void {
+  if (typeof value === "boolean") return;
+  throw new TypeError(
+    `Cannot ${action}: ${what} is no boolean: ${
+      value === null ? "null" : typeof value
+    }`,
+  );
+}
+
 /** Throw unless `ms` is a delay and `fn` can be called after it. */
 export function checkScheduled(ms: unknown, fn: unknown): void {
   checkDelay(ms);

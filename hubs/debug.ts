@@ -19,14 +19,20 @@
  */
 
 import { BlockingDetector } from "./blocking.ts";
+import { checkBoolean } from "./checks.ts";
 import type { BaseHub } from "./hub.ts";
 import { thread } from "./thread.ts";
 
 /** What counts as blocking, ms, unless told. */
 const BLOCKING_MS = 1000;
 
-/** Whether errors nobody waits for are reported on stderr; default on. */
-export function hubExceptions(on: boolean): void {
+/**
+ * Whether errors nobody waits for are reported on stderr; default on.
+ *
+ * @throws {TypeError} If `on` is no boolean.
+ */
+export function hubExceptions(on: boolean = true): void {
+  checkSwitch(on);
   thread.settings.exceptions = on;
 }
 
@@ -34,24 +40,33 @@ export function hubExceptions(on: boolean): void {
  * Whether listeners record where they were added, from now on, for
  * {@linkcode formatHubListeners} and the message about a second reader; default
  * off.
+ *
+ * @throws {TypeError} If `on` is no boolean.
  */
-export function hubListenerStacks(on: boolean): void {
+export function hubListenerStacks(on: boolean = false): void {
+  checkSwitch(on);
   thread.settings.listenerStacks = on;
 }
 
 /**
  * Whether timers record where they were made, from now on, for
  * {@linkcode formatHubTimers}; default off.
+ *
+ * @throws {TypeError} If `on` is no boolean.
  */
-export function hubTimerStacks(on: boolean): void {
+export function hubTimerStacks(on: boolean = false): void {
+  checkSwitch(on);
   thread.settings.timerStacks = on;
 }
 
 /**
  * Whether a second simultaneous reader (writer) of a descriptor is an error,
  * the default, or queues up behind the first.
+ *
+ * @throws {TypeError} If `on` is no boolean.
  */
-export function hubPreventMultipleReaders(on: boolean): void {
+export function hubPreventMultipleReaders(on: boolean = true): void {
+  checkSwitch(on);
   thread.settings.preventMultipleReaders = on;
 }
 
@@ -66,13 +81,14 @@ export function hubPreventMultipleReaders(on: boolean): void {
  *
  * @param on Whether to look.
  * @param ms How long is too long.
- * @throws {TypeError} If `ms` is no number.
+ * @throws {TypeError} If `on` is no boolean or `ms` no number.
  * @throws {RangeError} If `ms` is not above 0.
  */
 export function hubBlockingDetection(
-  on: boolean,
+  on: boolean = false,
   ms: number = BLOCKING_MS,
 ): void {
+  checkSwitch(on);
   if (typeof ms !== "number") {
     throw new TypeError(
       `Cannot detect blocking: ms is no number: ${typeof ms}`,
@@ -107,6 +123,10 @@ export function formatHubTimers(): string {
     return `(in ${left.toFixed(3)} ms) ${timer}`;
   });
   return ["TIMERS:", ...lines].join("\n");
+}
+
+function checkSwitch(on: unknown): void {
+  checkBoolean(on, "on", "set a debug switch");
 }
 
 function currentOrNone(): BaseHub | null {

@@ -430,3 +430,36 @@ greenTest("hubBlockingDetection() refuses what is no time above 0", () => {
   assertThrows(() => hubBlockingDetection(true, text), TypeError);
   assertEquals(thread.observer, null);
 });
+
+/** Each switch, how it is set, and what it is without an argument. */
+const SWITCHES: readonly [(on?: boolean) => void, () => boolean, boolean][] = [
+  [hubExceptions, () => thread.settings.exceptions, true],
+  [hubListenerStacks, () => thread.settings.listenerStacks, false],
+  [hubTimerStacks, () => thread.settings.timerStacks, false],
+  [
+    hubPreventMultipleReaders,
+    () => thread.settings.preventMultipleReaders,
+    true,
+  ],
+  [hubBlockingDetection, () => thread.observer !== null, false],
+];
+
+greenTest("a debug switch without an argument takes eventlet's default", () => {
+  for (const [set, get, byDefault] of SWITCHES) {
+    for (const before of [true, false]) {
+      set(before);
+      assertEquals(get(), before);
+      set();
+      assertEquals(get(), byDefault, set.name);
+    }
+  }
+});
+
+greenTest("a debug switch refuses what is no boolean, and stays", () => {
+  for (const [set, get, byDefault] of SWITCHES) {
+    for (const wrong of ["off", "", 0, 1, null, {}]) {
+      assertThrows(() => set(wrong as never), TypeError, "on is no boolean");
+      assertEquals(get(), byDefault, set.name);
+    }
+  }
+});
