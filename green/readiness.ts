@@ -10,6 +10,7 @@
  * @module
  */
 
+import { checkedBoolean } from "../hubs/checks.ts";
 import { HubError, IOClosed } from "../hubs/errors.ts";
 import { getCurrent } from "../hubs/current.ts";
 import { suspend } from "../hubs/suspend.ts";
@@ -217,7 +218,8 @@ export function waitReady(
  *
  * @param target A descriptor, or something with `fileno()`.
  * @param options As for `waitReady`.
- * @throws {TypeError} If neither `read` nor `write` is true.
+ * @throws {TypeError} If neither `read` nor `write` is true, or one is no
+ * boolean.
  *
  * @example Count the ticks of a timerfd
  * ```ts
@@ -319,7 +321,9 @@ function closed(target: number | HasFileno): boolean {
 }
 
 function checkInterest(options: ReadyOptions): void {
-  if (!options?.read && !options?.write) {
+  const read = checkedBoolean(options?.read, "read", "wait");
+  const write = checkedBoolean(options?.write, "write", "wait");
+  if (!read && !write) {
     throw new TypeError(
       "Cannot wait: at least one of the options read and write must be true",
     );

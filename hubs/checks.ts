@@ -62,6 +62,22 @@ export function checkBoolean(
   );
 }
 
+/**
+ * An option that is true or false; `otherwise` if it is left out, or null.
+ *
+ * @throws {TypeError} If it is something else.
+ */
+export function checkedBoolean(
+  value: unknown,
+  what: string,
+  action: string,
+  otherwise = false,
+): boolean {
+  if (value === undefined || value === null) return otherwise;
+  checkBoolean(value, what, action);
+  return value as boolean;
+}
+
 /** Throw unless `ms` is a delay and `fn` can be called after it. */
 export function checkScheduled(ms: unknown, fn: unknown): void {
   checkDelay(ms);

@@ -13,7 +13,7 @@ import { HubError } from "./errors.ts";
 import { getCurrent } from "./current.ts";
 import type { GreenThread } from "./greenthread.ts";
 import { suspend } from "./suspend.ts";
-import { checkDelay, checkedFd } from "./checks.ts";
+import { checkDelay, checkedBoolean, checkedFd } from "./checks.ts";
 import type { BaseHub } from "./hub.ts";
 import { FdListener } from "./listeners.ts";
 import { type Interest, READ, WRITE } from "./poller.ts";
@@ -130,8 +130,9 @@ function onLost(this: Wait, error: Error): void {
 }
 
 function interestOf(options: TrampolineOptions): Interest {
-  const { read, write } = options ?? {};
-  if (!read === !write) {
+  const read = checkedBoolean(options?.read, "read", "wait");
+  const write = checkedBoolean(options?.write, "write", "wait");
+  if (read === write) {
     throw new TypeError(
       "Cannot wait: exactly one of the options read and write must be true",
     );

@@ -228,7 +228,10 @@ Deno.test("asyncIO() rejects with the call's own error", async () => {
 
 Deno.test("asyncIO() rejects wrong options and MAINLOOP when it has to wait", async () => {
   using counter = new Counter();
-  await assertRejects(() => asyncIO(counter.fd, {}, counter.read), TypeError);
+  for (const wrong of [{}, { read: "no" as never, timeout: 0 }]) {
+    const call = () => asyncIO(counter.fd, wrong, counter.read);
+    await assertRejects(call, TypeError);
+  }
   const { promise, resolve } = Promise.withResolvers<unknown>();
   getHub().scheduleCallGlobal(0, () => {
     asyncIO(counter.fd, { read: true }, counter.read).catch(resolve);

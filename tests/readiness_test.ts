@@ -290,6 +290,13 @@ Deno.test("waitReady() rejects wrong arguments", async () => {
     () => waitReady("7" as unknown as number, EITHER),
     TypeError,
   );
+  for (const what of ["read", "write"]) {
+    await assertRejects(
+      () => waitReady(pair.a, { ...EITHER, [what]: "no" }),
+      TypeError,
+      `${what} is no boolean`,
+    );
+  }
 });
 
 Deno.test("waitReady() refuses to wait in MAINLOOP", async () => {
@@ -386,4 +393,6 @@ Deno.test("readiness() passes a kill on", async () => {
 
 Deno.test("readiness() throws TypeError without a direction", () => {
   assertThrows(() => readiness(0, {}), TypeError, "at least one");
+  const wrong = { read: true, write: 1 as never };
+  assertThrows(() => readiness(0, wrong), TypeError, "no boolean");
 });

@@ -24,6 +24,7 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
+import { checkBoolean } from "../../hubs/checks.ts";
 import { getCurrent } from "../../hubs/current.ts";
 import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
@@ -495,18 +496,20 @@ export class TcpConn extends StreamConn<Deno.NetAddr> implements Deno.TcpConn {
    * let the kernel collect them.
    *
    * @throws {IOClosed} If the connection is closed.
+   * @throws {TypeError} If `noDelay` is no boolean.
    */
   setNoDelay(noDelay = true): void {
-    setFlag(this, IPPROTO_TCP, TCP_NODELAY, noDelay);
+    setFlag(this, IPPROTO_TCP, TCP_NODELAY, noDelay, "noDelay");
   }
 
   /**
    * Have the kernel probe whether the peer is still there.
    *
    * @throws {IOClosed} If the connection is closed.
+   * @throws {TypeError} If `keepAlive` is no boolean.
    */
   setKeepAlive(keepAlive = true): void {
-    setFlag(this, SOL_SOCKET, SO_KEEPALIVE, keepAlive);
+    setFlag(this, SOL_SOCKET, SO_KEEPALIVE, keepAlive, "keepAlive");
   }
 }
 
@@ -515,9 +518,11 @@ function setFlag(
   level: number,
   name: number,
   on: boolean,
+  what: string,
 ): void {
   const fd = conn.fileno();
   if (fd < 0) throw closedError("set an option");
+  checkBoolean(on, what, "set an option");
   setOption(fd, level, name, on ? 1 : 0);
 }
 

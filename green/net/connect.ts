@@ -31,6 +31,7 @@ import {
   SOCK_STREAM,
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
+import { checkedBoolean } from "../../hubs/checks.ts";
 import { WRITE } from "../../hubs/poller.ts";
 import { outer } from "../../hubs/thrown.ts";
 import { assertMayWait, Limit, OwnedWait } from "../../hubs/wait.ts";
@@ -101,6 +102,7 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
   const port = checkedPort(options.port, "connect");
   const host = checkedHost(options.hostname, "connect", "127.0.0.1");
   const timeout = checkedTimeout(options.timeout, "connect", "timeout");
+  const noDelay = checkedBoolean(options.noDelay, "noDelay", "connect", true);
   checkSignal(options.signal);
   using limit = new Limit(timeout, options.signal);
   limit.check();
@@ -119,7 +121,6 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
     const where = hostname.includes(":") ? `[${hostname}]` : hostname;
     let fd;
     try {
-      const noDelay = options.noDelay !== false;
       fd = await connectTo(raw, `${where}:${port}`, limit, noDelay);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;

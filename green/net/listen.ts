@@ -32,6 +32,7 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../../ffi/socket_constants.ts";
+import { checkedBoolean } from "../../hubs/checks.ts";
 import { tcpAddr, TcpConn, unixAddr, UnixConn } from "./conn.ts";
 import { adopt } from "./descriptor.ts";
 import { Listener, type TcpListener, type UnixListener } from "./listener.ts";
@@ -92,19 +93,17 @@ function listenTcp(options: TcpListenOptions): TcpListener {
   const port = checkedPort(options.port ?? 0, "listen");
   const host = checkedHost(options.hostname, "listen", "0.0.0.0");
   const backlog = backlogOf(options.backlog, options.tcpBacklog);
+  const reusePort = checkedBoolean(options.reusePort, "reusePort", "listen");
+  const noDelay = checkedBoolean(options.noDelay, "noDelay", "listen", true);
   const what = `${host}:${port}`;
   const fd = firstOf(
     bindable(host, port, false),
     (raw) =>
       openFor(raw, SOCK_STREAM, (fd) => {
         setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        if (options.reusePort === true) {
-          setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
-        }
+        if (reusePort) setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
         // Accepted sockets inherit it: no call per connection.
-        if (options.noDelay !== false) {
-          setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        }
+        if (noDelay) setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
         bindSocket(fd, raw, what);
         listenSocket(fd, backlog, what);
       }),

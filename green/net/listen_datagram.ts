@@ -28,6 +28,7 @@ import {
   SOCK_DGRAM,
   SOL_SOCKET,
 } from "../../ffi/socket_constants.ts";
+import { checkedBoolean } from "../../hubs/checks.ts";
 import { addressOf, DatagramConn } from "./datagram.ts";
 import { adopt } from "./descriptor.ts";
 import { bindable, firstOf, setIfKnown } from "./listen.ts";
@@ -44,24 +45,25 @@ import {
 function listenUdp(options: UdpListenOptions): DatagramConn {
   const port = checkedPort(options.port ?? 0, "listen");
   const host = checkedHost(options.hostname, "listen", "0.0.0.0");
+  const check = (value: unknown, what: string): boolean =>
+    checkedBoolean(value, what, "listen");
+  const reuseAddress = check(options.reuseAddress, "reuseAddress");
+  const reusePort = check(options.reusePort, "reusePort");
+  const loopback = check(options.loopback, "loopback");
   const fd = firstOf(
     bindable(host, port, true),
     (raw) =>
       openFor(raw, SOCK_DGRAM, (fd) => {
         setOption(fd, SOL_SOCKET, SO_BROADCAST, 1);
-        if (options.reuseAddress === true) {
-          setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        }
-        if (options.reusePort === true) {
-          setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
-        }
+        if (reuseAddress) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        if (reusePort) setIfKnown(fd, SOL_SOCKET, SO_REUSEPORT);
         // The kernel's own default is on.
         const v6 = familyOf(raw) === AF_INET6;
         setOption(
           fd,
           v6 ? IPPROTO_IPV6 : IPPROTO_IP,
           v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP,
-          options.loopback === true ? 1 : 0,
+          loopback ? 1 : 0,
         );
         bindSocket(fd, raw, `${host}:${port}`);
       }),

@@ -125,6 +125,13 @@ export const trampolineCases: readonly Case[] = [
     );
     assert.ok(await ask({ timeoutError: null }) instanceof TypeError);
     assert.ok(await ask({ markAsClosed: "x" }) instanceof TypeError);
+    for (const wrong of ["no", "", 0, 1, {}]) {
+      for (const what of ["read", "write"]) {
+        const error = await ask({ [what]: wrong });
+        assert.ok(error instanceof TypeError);
+        assert.match(error.message, new RegExp(`: ${what} is no boolean`));
+      }
+    }
     assert.ok(await ask({ signal: {} }) instanceof TypeError);
     rig.assertIdle();
   }],

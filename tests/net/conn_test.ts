@@ -810,6 +810,12 @@ test("setNoDelay() and setKeepAlive() set the options", async () => {
   assert(option(1, 9) !== 0);
   a.setKeepAlive(false);
   assertEquals(option(1, 9), 0);
+  for (const wrong of ["x", 0, 1, null]) {
+    assertThrows(() => a.setNoDelay(wrong as never), TypeError, "no boolean");
+    assertThrows(() => a.setKeepAlive(wrong as never), TypeError, "no boolean");
+  }
+  assert(option(6, 1) !== 0);
+  assertEquals(option(1, 9), 0);
   a.ref();
   a.unref();
   a.close();

@@ -377,6 +377,14 @@ test("listenDatagram() checks its options, and leaves nothing open", async () =>
     assertEquals(error.code, "EADDRINUSE");
     assertThrows(() => listenDatagram({} as never), TypeError);
     assertThrows(() => listenDatagram({ ...LOCAL, port: 1.5 }), RangeError);
+    for (const what of ["reuseAddress", "reusePort", "loopback"]) {
+      assertThrows(
+        () => listenDatagram({ ...LOCAL, [what]: "no" }),
+        TypeError,
+        `Cannot listen: ${what} is no boolean`,
+      );
+      listenDatagram({ ...LOCAL, [what]: null }).close();
+    }
     assertThrows(() => listenDatagram({ ...LOCAL, hostname: "" }), URIError);
     assert(a.fileno() >= 0);
   });

@@ -110,6 +110,12 @@ test("listen() checks its options", () => {
   listen({ port: 0, backlog: Infinity }).close();
   assertThrows(() => listen({ port: 0, hostname: "" }), URIError, "empty");
   assertThrows(() => listen({ port: 0, hostname: 3 as never }), TypeError);
+  for (const what of ["reusePort", "noDelay"]) {
+    const wrong = { port: 0, [what]: "no" };
+    assertThrows(() => listen(wrong), TypeError, `${what} is no boolean`);
+    listen({ port: 0, [what]: null }).close();
+    listen({ port: 0, [what]: undefined }).close();
+  }
   assertThrows(
     () => listen({ transport: "vsock" as never, port: 0 }),
     TypeError,
@@ -350,6 +356,11 @@ test("connect() checks its options by rejections", async () => {
   await assertRejects(
     () => connect({ port: 1, signal: 1 as never }),
     TypeError,
+  );
+  await assertRejects(
+    () => connect({ port: 1, noDelay: "no" as never }),
+    TypeError,
+    "Cannot connect: noDelay is no boolean: string",
   );
   await assertRejects(
     () => connect({ transport: "tls" as never, port: 1 }),
