@@ -28,7 +28,7 @@ import { impatient, yielded } from "../hubs/wait.ts";
 /** How {@linkcode asyncIO} waits; `timeout` limits all its waits together. */
 export interface IOOptions extends TrampolineOptions {
   /** The name of the call, for the error if it fails, such as `"read"`. */
-  syscall?: string;
+  syscall?: string | undefined;
 }
 
 /** A call into C: less than 0 means that it failed and set errno. */

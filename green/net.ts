@@ -69,6 +69,7 @@ export type {
   UnixListenOptions,
 } from "./net/options.ts";
 export {
+  type ConnOf,
   type Handler,
   serve,
   type ServeOptions,

@@ -119,7 +119,18 @@ export class GreenPile<R = any> implements AsyncIterableIterator<R> {
     fn: (...args: any[]) => T | PromiseLike<T>,
     // deno-lint-ignore no-explicit-any
     ...iterables: AnyIterable<any>[]
-  ): PoolMap<T> {
+  ): PoolMap<T>;
+  /** The same for an `fn` that only sometimes returns a promise. */
+  imap<T>(
+    // deno-lint-ignore no-explicit-any
+    fn: (...args: any[]) => T,
+    // deno-lint-ignore no-explicit-any
+    ...iterables: AnyIterable<any>[]
+  ): PoolMap<Awaited<T>>;
+  imap(
+    fn: (...args: unknown[]) => unknown,
+    ...iterables: AnyIterable<unknown>[]
+  ): PoolMap<unknown> {
     return this.#pool.imap(fn, ...iterables);
   }
 
@@ -128,7 +139,17 @@ export class GreenPile<R = any> implements AsyncIterableIterator<R> {
     // deno-lint-ignore no-explicit-any
     fn: (...args: any[]) => T | PromiseLike<T>,
     iterable: AnyIterable<Iterable<unknown>>,
-  ): PoolMap<T> {
+  ): PoolMap<T>;
+  /** The same for an `fn` that only sometimes returns a promise. */
+  starmap<T>(
+    // deno-lint-ignore no-explicit-any
+    fn: (...args: any[]) => T,
+    iterable: AnyIterable<Iterable<unknown>>,
+  ): PoolMap<Awaited<T>>;
+  starmap(
+    fn: (...args: unknown[]) => unknown,
+    iterable: AnyIterable<Iterable<unknown>>,
+  ): PoolMap<unknown> {
     return this.#pool.starmap(fn, iterable);
   }
 

@@ -122,6 +122,15 @@ export class GreenPool {
   spawn<A extends unknown[], T>(
     fn: (...args: A) => T | PromiseLike<T>,
     ...args: A
+  ): Promise<GreenThread<T>>;
+  /** The same for an `fn` that only sometimes returns a promise. */
+  spawn<A extends unknown[], R>(
+    fn: (...args: A) => R,
+    ...args: A
+  ): Promise<GreenThread<Awaited<R>>>;
+  spawn<A extends unknown[], T>(
+    fn: (...args: A) => T,
+    ...args: A
   ): Promise<GreenThread<T>> {
     return this.#spawn<T>(fn as AnyFunction, args, true);
   }
@@ -156,6 +165,12 @@ export class GreenPool {
     fn: (...args: Items<I>) => R | PromiseLike<R>,
     ...iterables: I
   ): PoolMap<R>;
+  /** The same for an `fn` that only sometimes returns a promise. */
+  // deno-lint-ignore no-explicit-any
+  imap<I extends AnyIterable<any>[], R>(
+    fn: (...args: Items<I>) => R,
+    ...iterables: I
+  ): PoolMap<Awaited<R>>;
   /** The same without a function: arrays of the items. */
   // deno-lint-ignore no-explicit-any
   imap<I extends AnyIterable<any>[]>(
@@ -180,6 +195,12 @@ export class GreenPool {
     fn: (...args: any[]) => R | PromiseLike<R>,
     iterable: AnyIterable<Iterable<unknown>>,
   ): PoolMap<R>;
+  /** The same for an `fn` that only sometimes returns a promise. */
+  starmap<R>(
+    // deno-lint-ignore no-explicit-any
+    fn: (...args: any[]) => R,
+    iterable: AnyIterable<Iterable<unknown>>,
+  ): PoolMap<Awaited<R>>;
   /** The same without a function: arrays of the arguments. */
   starmap<A>(
     fn: null | undefined,

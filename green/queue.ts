@@ -99,7 +99,7 @@ export class LifoQueue<T = any> extends Queue<T> {
 /** What a {@linkcode PriorityQueue} takes beside its size. */
 export interface PriorityQueueOptions<T> {
   /** Negative: `a` goes first; positive: `b`. Default: the natural order. */
-  compare?: Comparator<T>;
+  compare?: Comparator<T> | undefined;
 }
 
 /**

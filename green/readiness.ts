@@ -27,17 +27,17 @@ import { checkWait, type HasFileno } from "../hubs/trampoline.ts";
 /** How {@linkcode waitReady} waits: for `read`, for `write`, or for either. */
 export interface ReadyOptions {
   /** Wait until the descriptor can be read. */
-  read?: boolean;
+  read?: boolean | undefined;
   /** Wait until the descriptor can be written. */
-  write?: boolean;
+  write?: boolean | undefined;
   /** Give up after so many milliseconds; null or undefined: never. */
-  timeout?: number | null;
+  timeout?: number | null | undefined;
   /** What to reject with when time runs out; default a {@linkcode Timeout}. */
-  timeoutError?: Error | (new () => Error);
+  timeoutError?: Error | (new () => Error) | undefined;
   /** Called if `notifyOpened(fd)` says that the number was handed out anew. */
-  markAsClosed?: () => void;
+  markAsClosed?: (() => void) | undefined;
   /** Abort the wait with `signal.reason`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** What a descriptor was found ready for, of what was asked for. */

@@ -73,6 +73,15 @@ function follow(
 export function waitFor<T>(
   promise: T | PromiseLike<T>,
   options?: WaitOptions,
+): Promise<T>;
+/** The same for what only sometimes is a promise. */
+export function waitFor<R>(
+  promise: R,
+  options?: WaitOptions,
+): Promise<Awaited<R>>;
+export function waitFor<T>(
+  promise: T | PromiseLike<T>,
+  options?: WaitOptions,
 ): Promise<T> {
   let thenable = false;
   try {

@@ -25,15 +25,15 @@ import { yielded } from "../hubs/wait.ts";
 /** What may end a wait early. */
 export interface WaitOptions {
   /** Give up after so many milliseconds; null or undefined: never. */
-  timeout?: number | null;
+  timeout?: number | null | undefined;
   /** Abort the wait: it rejects with `signal.reason`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** How an operation waits, or that it does not. */
 export interface BlockOptions extends WaitOptions {
   /** False: do not wait at all; goes with no `timeout`. Default true. */
-  block?: boolean;
+  block?: boolean | undefined;
 }
 
 /**

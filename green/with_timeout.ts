@@ -23,7 +23,7 @@ export interface WithTimeoutOptions<U> {
   /** Resolve to this; given as undefined it counts, too. */
   timeoutValue?: U;
   /** Throw this, an error or a class, instead of a {@linkcode Timeout}. */
-  error?: ErrorSource;
+  error?: ErrorSource | undefined;
 }
 
 /**
@@ -52,6 +52,17 @@ export interface WithTimeoutOptions<U> {
  * if (result !== "too late") throw new Error("in time?");
  * ```
  */
+export function withTimeout<T, U = never>(
+  ms: number | null | undefined,
+  fn: () => T | PromiseLike<T>,
+  options?: WithTimeoutOptions<U>,
+): Promise<T | U>;
+/** The same for an `fn` that only sometimes returns a promise. */
+export function withTimeout<R, U = never>(
+  ms: number | null | undefined,
+  fn: () => R,
+  options?: WithTimeoutOptions<U>,
+): Promise<Awaited<R> | U>;
 export function withTimeout<T, U = never>(
   ms: number | null | undefined,
   fn: () => T | PromiseLike<T>,

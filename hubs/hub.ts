@@ -38,7 +38,7 @@ import { ENDS, type Timer, type TimerExtras } from "./timers.ts";
 /** What every hub's constructor takes. */
 export interface HubOptions extends IdleOptions {
   /** The hub's clock: milliseconds, monotonic. Default: the system's. */
-  readonly clock?: () => number;
+  readonly clock?: (() => number) | undefined;
 }
 
 /** Counters of a hub's life, and the way it parks. */

@@ -28,13 +28,13 @@ import { thread } from "./thread.ts";
 /** How a hub may be told to idle. */
 export interface IdleOptions {
   /** Which way to park; default `"auto"`, the fastest that works. */
-  readonly parking?: ParkingChoice;
+  readonly parking?: ParkingChoice | undefined;
   /**
    * The longest brief wait before a park, ms; 0: none; default 0.05; more than
    * 1 counts as 1. It is spent asking the kernel again and again where answers
    * come within microseconds, else asleep; where neither pays, it is left out.
    */
-  readonly briefWait?: number;
+  readonly briefWait?: number | undefined;
 }
 
 /** The longest single park, ms: so long at most may a wake-up go missing. */

@@ -394,7 +394,7 @@ export function whyUnavailable(): string {
 /** What the libevent hub takes beside what every hub takes. */
 export interface LibeventOptions extends HubOptions {
   /** The method libevent is to use; by default it picks the best. */
-  readonly method?: "epoll" | "poll" | "select";
+  readonly method?: "epoll" | "poll" | "select" | undefined;
 }
 
 /** A hub's counters, and the method libevent uses. */

@@ -262,6 +262,17 @@ export function useHub(
  * permitted to be imported.
  */
 export function useHub(specifier: string): Promise<void>;
+/**
+ * Choose a hub by whatever is at hand, say what the program's settings name.
+ * It is a promise if, and only if, it is a specifier; awaiting it is right
+ * either way.
+ *
+ * @param hub A name, a specifier, a hub module, a hub class, or null.
+ * @throws As above; of a specifier, by rejecting.
+ */
+export function useHub(
+  hub?: string | HubModule | HubClass | null,
+): Promise<void> | void;
 export function useHub(
   hub?: string | HubModule | HubClass | null,
 ): Promise<void> | void {

@@ -52,6 +52,15 @@ function make<T>(fn: unknown, args: readonly unknown[]): GreenThread<T> {
 export function spawn<A extends unknown[], T>(
   fn: (...args: A) => T | PromiseLike<T>,
   ...args: A
+): GreenThread<T>;
+/** The same for an \`fn\` that only sometimes returns a promise. */
+export function spawn<A extends unknown[], R>(
+  fn: (...args: A) => R,
+  ...args: A
+): GreenThread<Awaited<R>>;
+export function spawn<A extends unknown[], T>(
+  fn: (...args: A) => T,
+  ...args: A
 ): GreenThread<T> {
   const gt = make<T>(fn, args);
   currentHub().enqueue(gt);
@@ -77,6 +86,17 @@ export function spawnAfter<A extends unknown[], T>(
   ms: number,
   fn: (...args: A) => T | PromiseLike<T>,
   ...args: A
+): GreenThread<T>;
+/** The same for an \`fn\` that only sometimes returns a promise. */
+export function spawnAfter<A extends unknown[], R>(
+  ms: number,
+  fn: (...args: A) => R,
+  ...args: A
+): GreenThread<Awaited<R>>;
+export function spawnAfter<A extends unknown[], T>(
+  ms: number,
+  fn: (...args: A) => T,
+  ...args: A
 ): GreenThread<T> {
   const gt = make<T>(fn, args);
   gt.startsBy(
@@ -92,6 +112,17 @@ export function spawnAfter<A extends unknown[], T>(
 export function spawnAfterLocal<A extends unknown[], T>(
   ms: number,
   fn: (...args: A) => T | PromiseLike<T>,
+  ...args: A
+): GreenThread<T>;
+/** The same for an \`fn\` that only sometimes returns a promise. */
+export function spawnAfterLocal<A extends unknown[], R>(
+  ms: number,
+  fn: (...args: A) => R,
+  ...args: A
+): GreenThread<Awaited<R>>;
+export function spawnAfterLocal<A extends unknown[], T>(
+  ms: number,
+  fn: (...args: A) => T,
   ...args: A
 ): GreenThread<T> {
   const gt = make<T>(fn, args);

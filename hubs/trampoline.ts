@@ -31,17 +31,17 @@ import {
 /** How {@linkcode trampoline} waits. Exactly one of `read` and `write`. */
 export interface TrampolineOptions {
   /** Wait until the descriptor can be read. */
-  read?: boolean;
+  read?: boolean | undefined;
   /** Wait until the descriptor can be written. */
-  write?: boolean;
+  write?: boolean | undefined;
   /** Give up after so many milliseconds; null or undefined: never. */
-  timeout?: number | null;
+  timeout?: number | null | undefined;
   /** What to reject with when time runs out; default a {@linkcode Timeout}. */
-  timeoutError?: Error | (new () => Error);
+  timeoutError?: Error | (new () => Error) | undefined;
   /** Called if `notifyOpened(fd)` says that the number was handed out anew. */
-  markAsClosed?: () => void;
+  markAsClosed?: (() => void) | undefined;
   /** Abort the wait with `signal.reason`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Something with a descriptor. */

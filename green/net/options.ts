@@ -8,39 +8,45 @@
 import { parseIPv6 } from "../../ffi/sockaddr.ts";
 
 /** How to {@linkcode connect} over TCP. */
-export interface ConnectOptions extends Deno.ConnectOptions {
+export interface ConnectOptions {
+  /** The port. */
+  port: number;
+  /** An IP address or a host name; default `"127.0.0.1"`. */
+  hostname?: string | undefined;
   /** Over TCP; the default. */
-  transport?: "tcp";
+  transport?: "tcp" | undefined;
   /** How long it may take in all, name look-up included, ms; null: no limit. */
-  timeout?: number | null;
+  timeout?: number | null | undefined;
+  /** Gives up with `signal.reason`. */
+  signal?: AbortSignal | undefined;
   /** Send small writes at once; default true. */
-  noDelay?: boolean;
+  noDelay?: boolean | undefined;
 }
 
 /** How to {@linkcode connect} over a Unix socket. */
 export interface UnixConnectOptions extends Deno.UnixConnectOptions {
   /** How long it may take in all, ms; null: no limit. */
-  timeout?: number | null;
+  timeout?: number | null | undefined;
   /** Gives up with `signal.reason`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** How to {@linkcode listen} for TCP connections. */
 export interface TcpListenOptions {
   /** The port; 0, the default, is any free one. */
-  port?: number;
+  port?: number | undefined;
   /** An IP address or a host name; default `"0.0.0.0"`, which is all. */
-  hostname?: string;
+  hostname?: string | undefined;
   /** Over TCP; the default. */
-  transport?: "tcp";
+  transport?: "tcp" | undefined;
   /** How many connections may wait to be accepted; default 1024. */
-  backlog?: number;
+  backlog?: number | undefined;
   /** What Deno calls `backlog`; as there, it may be 0. */
-  tcpBacklog?: number;
+  tcpBacklog?: number | undefined;
   /** Let several listeners share the port (SO_REUSEPORT); default false. */
-  reusePort?: boolean;
+  reusePort?: boolean | undefined;
   /** Whether accepted connections send small writes at once; default true. */
-  noDelay?: boolean;
+  noDelay?: boolean | undefined;
 }
 
 /** How to {@linkcode listen} on a Unix socket. */
@@ -48,29 +54,29 @@ export interface UnixListenOptions extends Deno.UnixListenOptions {
   /** Over a Unix socket. */
   transport: "unix";
   /** How many connections may wait to be accepted; default 1024. */
-  backlog?: number;
+  backlog?: number | undefined;
 }
 
 /** How to {@linkcode listenDatagram} over UDP. */
 export interface UdpListenOptions {
   /** The port; 0 is any free one. */
-  port?: number;
+  port?: number | undefined;
   /** An IP address or a host name; default `"0.0.0.0"`, which is all. */
-  hostname?: string;
+  hostname?: string | undefined;
   /** Over UDP. */
   transport: "udp";
   /** Share the address with others that do so (SO_REUSEADDR); default false. */
-  reuseAddress?: boolean;
+  reuseAddress?: boolean | undefined;
   /** Let several sockets share the port (SO_REUSEPORT); default false. */
-  reusePort?: boolean;
+  reusePort?: boolean | undefined;
   /** Get one's own multicasts too; default false. */
-  loopback?: boolean;
+  loopback?: boolean | undefined;
 }
 
 /** How to {@linkcode listenDatagram} on a Unix socket. */
 export interface UnixDatagramOptions {
   /** The path; without one it can send, and not receive. */
-  path?: string;
+  path?: string | undefined;
   /** Over a Unix datagram socket. */
   transport: "unixpacket";
 }

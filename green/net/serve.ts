@@ -37,10 +37,15 @@ export class StopServe extends Error {
 /** How to {@linkcode serve}. */
 export interface ServeOptions<T> {
   /** How many connections are handled at once; default 1000. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /** Called with what a handler threw, after its connection was closed. */
-  onError?: (error: unknown, conn: T) => unknown;
+  onError?: ((error: unknown, conn: T) => unknown) | undefined;
 }
+
+/** What a listener, or any of several, accepts. */
+export type ConnOf<L extends Listener> = L extends Listener<infer T, infer _A>
+  ? T
+  : never;
 
 /** Handles one connection. */
 export type Handler<T> = (conn: T) => unknown;
@@ -285,16 +290,16 @@ function report(error: unknown, conn: StreamConn): void {
  * await server.wait();
  * ```
  */
-export function serve<T extends StreamConn, A extends StreamAddr>(
-  listener: Listener<T, A>,
-  handler: Handler<T>,
-  options: ServeOptions<T> = {},
+export function serve<L extends Listener>(
+  listener: L,
+  handler: Handler<ConnOf<L>>,
+  options: ServeOptions<ConnOf<L>> = {},
 ): Promise<void> {
   return outer(serveOn(listener, handler, options));
 }
 
-async function serveOn<T extends StreamConn, A extends StreamAddr>(
-  listener: Listener<T, A>,
+async function serveOn<T extends StreamConn>(
+  listener: Listener,
   handler: Handler<T>,
   options: ServeOptions<T>,
 ): Promise<void> {
