@@ -2,8 +2,8 @@
  * The conformance suite: what every hub must do, as tests.
  *
  * The four built-in hubs run it, and so can the author of any other. It opens
- * its own descriptors and needs `--allow-ffi`; two cases ask for `--allow-net`
- * and `--allow-run` and are left out without.
+ * its own descriptors and needs `--allow-ffi`; three cases ask for
+ * `--allow-net` and one for `--allow-run`, and are left out without.
  *
  * @example A hub of your own, tested
  * ```ts ignore
