@@ -10,8 +10,32 @@
 
 const darwin = Deno.build.os === "darwin";
 
+/** Names that every platform has, and that somebody asks for. */
+type Known =
+  | "EPERM"
+  | "ENOENT"
+  | "EINTR"
+  | "EBADF"
+  | "EAGAIN"
+  | "ENOMEM"
+  | "EEXIST"
+  | "EINVAL"
+  | "ENOSYS"
+  | "EPIPE"
+  | "EINPROGRESS"
+  | "EALREADY"
+  | "ENOPROTOOPT"
+  | "EADDRNOTAVAIL"
+  | "ECONNABORTED"
+  | "ECONNRESET"
+  | "EISCONN"
+  | "ENOTCONN"
+  | "ETIMEDOUT";
+
+type Errno = Readonly<Record<Known, number> & Record<string, number>>;
+
 /** errno values by name (errno(3)). */
-export const ERRNO: Readonly<Record<string, number>> = darwin
+export const ERRNO: Errno = darwin
   ? {
     EPERM: 1,
     ENOENT: 2,
@@ -115,26 +139,24 @@ export const ERRNO: Readonly<Record<string, number>> = darwin
     EAI_SYSTEM: -11,
   };
 
-const number = (name: string): number => ERRNO[name] ?? -1;
-
 /** No such process or entry. */
-export const ENOENT: number = number("ENOENT");
+export const ENOENT: number = ERRNO.ENOENT;
 /** Interrupted by a signal. */
-export const EINTR: number = number("EINTR");
+export const EINTR: number = ERRNO.EINTR;
 /** Not an open descriptor. */
-export const EBADF: number = number("EBADF");
+export const EBADF: number = ERRNO.EBADF;
 /** Operation not permitted: for epoll_ctl, "this file cannot be polled". */
-export const EPERM: number = number("EPERM");
+export const EPERM: number = ERRNO.EPERM;
 /** Would block. */
-export const EAGAIN: number = number("EAGAIN");
+export const EAGAIN: number = ERRNO.EAGAIN;
 /** Out of memory. */
-export const ENOMEM: number = number("ENOMEM");
+export const ENOMEM: number = ERRNO.ENOMEM;
 /** Already there. */
-export const EEXIST: number = number("EEXIST");
+export const EEXIST: number = ERRNO.EEXIST;
 /** Invalid argument. */
-export const EINVAL: number = number("EINVAL");
+export const EINVAL: number = ERRNO.EINVAL;
 /** Unknown system call. */
-export const ENOSYS: number = number("ENOSYS");
+export const ENOSYS: number = ERRNO.ENOSYS;
 
 // fcntl(2)
 export const F_GETFD = 1;

@@ -37,9 +37,9 @@ import {
   SOL_SOCKET,
 } from "./socket_constants.ts";
 
-const ENOTCONN = ERRNO.ENOTCONN!;
-const EALREADY = ERRNO.EALREADY!;
-const EINPROGRESS = ERRNO.EINPROGRESS!;
+const ENOTCONN = ERRNO.ENOTCONN;
+const EALREADY = ERRNO.EALREADY;
+const EINPROGRESS = ERRNO.EINPROGRESS;
 
 /** The address a call gave back, and how much of it counts. */
 export const peer: Uint8Array<ArrayBuffer> = new Uint8Array(SOCKADDR_SIZE);

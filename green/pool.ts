@@ -24,6 +24,7 @@ import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
 
 /** What a member does with its slot while it waits for those it has spawned. */
 class Lending {
+  readonly member: GreenThread;
   /** Whose turn it is to have the slot. */
   readonly turn = new Semaphore(1);
   /** How many have it: one, and those killed that still unwind. */
@@ -31,7 +32,9 @@ class Lending {
   /** The member has ended meanwhile: what is to be done when it comes back. */
   free: (() => void) | null = null;
 
-  constructor(readonly member: GreenThread) {}
+  constructor(member: GreenThread) {
+    this.member = member;
+  }
 
   comesBack(): void {
     if (--this.lent === 0) this.free?.();

@@ -5,11 +5,11 @@
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { makeContext } from "./context.ts";
+import { type Context, makeContext } from "./context.ts";
 import type { AnyFunction, GreenThread } from "./greenthread.ts";
 
 /** Where the current greenthread is kept. @internal */
-export const context = makeContext<GreenThread>();
+export const context: Context<GreenThread> = makeContext<GreenThread>();
 
 /** The greenthread that stands for all code that nobody spawned. @internal */
 export let main: GreenThread;

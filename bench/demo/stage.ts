@@ -72,7 +72,7 @@ export interface StageOptions {
 export class Stage implements Seen {
   readonly hub: BaseHub = getHub();
   readonly options: StageOptions;
-  readonly beat = new Beat();
+  readonly beat: Beat = new Beat();
   /** Messages in each frame so far. */
   readonly samples: number[] = [];
   phase: "opening" | "idle" | "busy" | "done" = "opening";

@@ -45,9 +45,9 @@ import { makeReadable, makeWritable } from "./streams.ts";
 import { WriteQueue } from "./write_queue.ts";
 
 const AGAIN = -EAGAIN;
-const EPIPE = ERRNO.EPIPE!;
-const ECONNRESET = ERRNO.ECONNRESET!;
-const ETIMEDOUT = ERRNO.ETIMEDOUT!;
+const EPIPE = ERRNO.EPIPE;
+const ECONNRESET = ERRNO.ECONNRESET;
+const ETIMEDOUT = ERRNO.ETIMEDOUT;
 
 /** Where chunks of unknown size are received; copied out at once. */
 const SCRATCH_SIZE = 65_536;

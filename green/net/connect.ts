@@ -47,9 +47,9 @@ import {
   unknownTransport,
 } from "./options.ts";
 
-const EINPROGRESS = ERRNO.EINPROGRESS!;
-const EINTR = ERRNO.EINTR!;
-const EISCONN = ERRNO.EISCONN!;
+const EINPROGRESS = ERRNO.EINPROGRESS;
+const EINTR = ERRNO.EINTR;
+const EISCONN = ERRNO.EISCONN;
 const SHORTEST_PAUSE = 1;
 const LONGEST_PAUSE = 50;
 
@@ -111,7 +111,7 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
     ? [numeric]
     : await limit.promise(() => lookUp({ host, port }));
   let failure: unknown = new SystemError(
-    ERRNO.EADDRNOTAVAIL!,
+    ERRNO.EADDRNOTAVAIL,
     "connect",
     `Cannot connect to ${host}:${port}`,
   );

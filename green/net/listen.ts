@@ -47,7 +47,7 @@ import {
   unknownTransport,
 } from "./options.ts";
 
-const ENOPROTOOPT = ERRNO.ENOPROTOOPT!;
+const ENOPROTOOPT = ERRNO.ENOPROTOOPT;
 const BACKLOG = 1024;
 /** What fits into an int. */
 const MAX_BACKLOG = 2 ** 31 - 1;
@@ -78,7 +78,7 @@ export function firstOf(
   addresses: readonly RawAddress[],
   open: (raw: RawAddress) => number,
 ): number {
-  let failure: unknown = new SystemError(ERRNO.EADDRNOTAVAIL!, "bind");
+  let failure: unknown = new SystemError(ERRNO.EADDRNOTAVAIL, "bind");
   for (const raw of addresses) {
     try {
       return open(raw);

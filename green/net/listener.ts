@@ -25,7 +25,7 @@ import {
 } from "./descriptor.ts";
 
 const AGAIN = -EAGAIN;
-const ECONNABORTED = ERRNO.ECONNABORTED!;
+const ECONNABORTED = ERRNO.ECONNABORTED;
 
 /** Makes a connection of what `accept` gave: so many bytes are the address. */
 type MakeConn<T> = (

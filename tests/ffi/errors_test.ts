@@ -8,7 +8,7 @@ import { libc } from "../../ffi/libc.ts";
 libc();
 
 Deno.test("SystemError says action, code and system call", () => {
-  const error = new SystemError(ERRNO.EBADF!, "epoll_ctl", "Cannot watch fd 7");
+  const error = new SystemError(ERRNO.EBADF, "epoll_ctl", "Cannot watch fd 7");
   assertInstanceOf(error, Error);
   assertEquals(
     [error.name, error.code, error.errno, error.syscall],
@@ -16,7 +16,7 @@ Deno.test("SystemError says action, code and system call", () => {
   );
   assertEquals(error.message, "Cannot watch fd 7: EBADF (epoll_ctl)");
   assertEquals(
-    new SystemError(ERRNO.EPERM!, "read").message,
+    new SystemError(ERRNO.EPERM, "read").message,
     "Cannot read: EPERM (read)",
   );
 });

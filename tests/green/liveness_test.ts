@@ -54,10 +54,12 @@ function compute(ms: number): void {
 
 /** One program: tasks that all must end. */
 class Program {
+  readonly rig: Rig;
   readonly #random: () => number;
   readonly #tasks: Promise<unknown>[] = [];
 
-  constructor(readonly rig: Rig, seed: number) {
+  constructor(rig: Rig, seed: number) {
+    this.rig = rig;
     this.#random = generator(seed);
   }
 

@@ -101,9 +101,12 @@ const CURL_SOCKET_TIMEOUT = -1;
 /** A transfer failed: libcurl's `CURLcode` and what it means. */
 export class CurlError extends Error {
   override readonly name: string = "CurlError";
+  /** The `CURLcode`. */
+  readonly code: number;
 
-  constructor(readonly code: number) {
+  constructor(code: number) {
     super(`${textAt(curl.curl_easy_strerror(code))} (CURLcode ${code})`);
+    this.code = code;
   }
 }
 

@@ -36,6 +36,8 @@ const CLD_EXITED = 1;
 
 /** A process, held by a descriptor. */
 export class Process implements Disposable {
+  /** Its number. */
+  readonly pid: number;
   #fd: number;
 
   /**
@@ -43,7 +45,8 @@ export class Process implements Disposable {
    *
    * @throws {SystemError} ESRCH if there is none.
    */
-  constructor(readonly pid: number) {
+  constructor(pid: number) {
+    this.pid = pid;
     this.#fd = systemCall(
       () => libc.pidfd_open(SYS_pidfd_open, pid, 0),
       "pidfd_open",
