@@ -30,22 +30,54 @@ libc.symbols.close(reading);
 libc.symbols.close(writing);
 `;
 
-Deno.test("deno publish accepts the package, without slow types", async () => {
+/** What `deno publish` would send. */
+async function published(): Promise<string[]> {
   const { code, stdout, stderr } = await runDeno(
     ["publish", "--dry-run", "--allow-dirty"],
     { timeout: 120_000 },
   );
   assert(code === 0, stdout + stderr);
-  const published = [...(stdout + stderr).matchAll(/file:\/\/(\S+)/g)]
+  return [...(stdout + stderr).matchAll(/file:\/\/(\S+)/g)]
     .map(([, path]) => path!.slice(ROOT.pathname.length));
-  assert(published.includes("mod.ts"), "mod.ts is not published");
+}
+
+Deno.test("deno publish accepts the package, without slow types", async () => {
+  const files = await published();
+  assert(files.includes("mod.ts"), "mod.ts is not published");
   assertEquals(
-    published.filter((path) =>
+    files.filter((path) =>
       !/^(mod\.ts|(hubs|ffi|green)\/.+|bench\/demo(\.ts|\/.+))$/.test(path) &&
-      !["README.md", "LICENSE", "deno.json"].includes(path)
+      !/^(bench\/charts\/\w+\.svg|tests\/integration\/\w+\.ts)$/.test(path) &&
+      !["README.md", "LICENSE", "deno.json", "bench/REPORT.md"].includes(path)
     ),
     [],
   );
+  assertEquals(files.filter((path) => path.endsWith("_test.ts")), []);
+});
+
+Deno.test("what README.md links to is published, and what that needs", async () => {
+  const files = await published();
+  const missing: string[] = [];
+  for (const from of ["README.md", "bench/REPORT.md"]) {
+    const text = await Deno.readTextFile(new URL(from, ROOT));
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)];
+    assert(links.length > 0, `${from} has no links`);
+    missing.push(...unpublished(from, links));
+  }
+  for (const from of files.filter((path) => path.startsWith("tests/"))) {
+    const text = await Deno.readTextFile(new URL(from, ROOT));
+    missing.push(...unpublished(from, text.matchAll(/ from "(\.[^"]+)"/g)));
+  }
+  assertEquals(missing, []);
+
+  function unpublished(from: string, links: Iterable<RegExpMatchArray>) {
+    const base = new URL(from, ROOT);
+    return [...links]
+      .map(([, link]) => new URL(link!, base).pathname)
+      .map((path) => path.slice(ROOT.pathname.length))
+      .filter((path) => !files.includes(path))
+      .map((path) => `${path}, from ${from}`);
+  }
 });
 
 Deno.test("deno.json exports exactly what is promised", async () => {
