@@ -196,6 +196,8 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
    * Call `fn(gt, ...args)` once it has ended, in the order of linking and
    * before its waiters are resumed; at once if it has ended already. Each link
    * runs even if an earlier one throws; their errors are reported.
+   *
+   * @throws {TypeError} If `fn` is no function.
    */
   // deno-lint-ignore no-explicit-any
   link(fn: LinkFunction<T>, ...args: any[]): void {

@@ -67,7 +67,11 @@ export function spawn<A extends unknown[], T>(
   return gt;
 }
 
-/** As {@linkcode spawn}, for those who want no result. */
+/**
+ * As {@linkcode spawn}, for those who want no result.
+ *
+ * @throws {TypeError} If `fn` is no function.
+ */
 export function spawnN<A extends unknown[]>(
   fn: (...args: A) => unknown,
   ...args: A
@@ -108,6 +112,9 @@ export function spawnAfter<A extends unknown[], T>(
 /**
  * As {@linkcode spawnAfter}, but if the calling greenthread has ended by then,
  * the new one ends unstarted with `GreenletExit`.
+ *
+ * @throws {TypeError} If `fn` is no function or `ms` no number.
+ * @throws {RangeError} If `ms` is NaN.
  */
 export function spawnAfterLocal<A extends unknown[], T>(
   ms: number,
@@ -194,10 +201,13 @@ function sleepFor(ms: number): Promise<void> {
  * its next switch point, and kill resolves in the next pass. Killing oneself
  * rejects with `error`, which strikes at the next wait if nobody awaits that;
  * but an event handler kills the greenthread that set it up, and waits
- * meanwhile, like any other.
+ * meanwhile, like any other. One that kills itself while another wait of its
+ * own is pending is taken for such a handler: the call resolves later, instead
+ * of throwing at once.
  *
  * @param gt Whom.
  * @param error What is thrown; default a new {@linkcode GreenletExit}.
+ * @throws {TypeError} If `gt` is no greenthread.
  * @throws {HubError} If `gt` is a hub's MAINLOOP.
  *
  * @example

@@ -257,6 +257,9 @@ export function trampoline(
 /**
  * Say that `fd` is about to be closed: everybody who waits for it gets
  * {@linkcode IOClosed} within one pass. Call it just before the close.
+ *
+ * @throws {TypeError} If `fd` is no number.
+ * @throws {RangeError} If it is no integer from 0.
  */
 export function notifyClose(fd: number): void {
   const checked = checkedFd(fd);
@@ -267,6 +270,9 @@ export function notifyClose(fd: number): void {
  * Say that the system has handed out the number `fd` anew, for instance after
  * a library opened a descriptor: whoever still waits for the one that had the
  * number before gets {@linkcode IOClosed}. Call it before waiting for the new.
+ *
+ * @throws {TypeError} If `fd` is no number.
+ * @throws {RangeError} If it is no integer from 0.
  */
 export function notifyOpened(fd: number): void {
   const checked = checkedFd(fd);

@@ -156,6 +156,13 @@ function checkSignal(signal: unknown): void {
  * @throws {SystemError} ECONNREFUSED and the like, of the last address tried;
  * EAI_NONAME and the like if the name could not be looked up.
  * @throws {Timeout} After `timeout` ms in all.
+ * @throws `signal.reason`, if it is aborted.
+ * @throws {TypeError} If an option has the wrong type.
+ * @throws {RangeError} If `port` is out of range, `timeout` is NaN, or `hostname`
+ * has a NUL in it.
+ * @throws {URIError} If `hostname` is empty, or anything but an IPv6 address in
+ * brackets.
+ * @throws {HubError} From MAINLOOP.
  *
  * @example
  * ```ts
@@ -174,7 +181,17 @@ function checkSignal(signal: unknown): void {
  * ```
  */
 export function connect(options: ConnectOptions): Promise<TcpConn>;
-/** Connect over a Unix socket. */
+/**
+ * Connect over a Unix socket.
+ *
+ * @throws {SystemError} ENOENT, ECONNREFUSED and the like.
+ * @throws {Timeout} After `timeout` ms.
+ * @throws `signal.reason`, if it is aborted.
+ * @throws {TypeError} If an option has the wrong type.
+ * @throws {RangeError} If `path` is empty, too long, or has a NUL but in front,
+ * or `timeout` is NaN.
+ * @throws {HubError} From MAINLOOP.
+ */
 export function connect(options: UnixConnectOptions): Promise<UnixConn>;
 export function connect(
   options: ConnectOptions | UnixConnectOptions,

@@ -327,6 +327,10 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
    *
    * @param address The group.
    * @param networkInterface The IPv4 address of the interface.
+   * @throws {TypeError} If one of them is no IPv4 address.
+   * @throws {SystemError} EINVAL if it is no group, ENODEV if there is no such
+   * interface, and the like.
+   * @throws {IOClosed} If the socket is closed.
    */
   joinMulticastV4(
     address: string,
@@ -340,6 +344,10 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
    *
    * @param address The group.
    * @param networkInterface The index of the interface; 0 is any.
+   * @throws {TypeError} If `address` is no IPv6 address.
+   * @throws {SystemError} EINVAL if it is no group, ENODEV if there is no such
+   * interface, and the like.
+   * @throws {IOClosed} If the socket is closed.
    */
   joinMulticastV6(
     address: string,

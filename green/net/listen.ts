@@ -146,7 +146,13 @@ function backlogOf(backlog: number | undefined, denos?: number): number {
  * Listen for TCP connections. Synchronous, as `Deno.listen`: a host *name*
  * stops the thread for its look-up, an address does not.
  *
- * @throws {SystemError} EADDRINUSE and the like.
+ * @throws {SystemError} EADDRINUSE and the like; EAI_NONAME and the like if the
+ * name could not be looked up.
+ * @throws {TypeError} If an option has the wrong type.
+ * @throws {RangeError} If `port` or `backlog` is out of range, or `hostname` has
+ * a NUL in it.
+ * @throws {URIError} If `hostname` is empty, or anything but an IPv6 address in
+ * brackets.
  *
  * @example
  * ```ts
@@ -161,7 +167,14 @@ function backlogOf(backlog: number | undefined, denos?: number): number {
  * ```
  */
 export function listen(options: TcpListenOptions): TcpListener;
-/** Listen on a Unix socket; its file is removed when the listener is closed. */
+/**
+ * Listen on a Unix socket; its file is removed when the listener is closed.
+ *
+ * @throws {SystemError} EADDRINUSE if the file is there already, and the like.
+ * @throws {TypeError} If an option has the wrong type.
+ * @throws {RangeError} If `path` is empty, too long, or has a NUL but in front,
+ * or `backlog` is out of range.
+ */
 export function listen(options: UnixListenOptions): UnixListener;
 export function listen(
   options: TcpListenOptions | UnixListenOptions,

@@ -97,7 +97,12 @@ function listenUnixDatagram(options: UnixDatagramOptions): DatagramConn {
 /**
  * Open a socket for datagrams: UDP.
  *
- * @throws {SystemError} EADDRINUSE and the like.
+ * @throws {SystemError} EADDRINUSE and the like; EAI_NONAME and the like if the
+ * name could not be looked up.
+ * @throws {TypeError} If an option has the wrong type.
+ * @throws {RangeError} If `port` is out of range, or `hostname` has a NUL in it.
+ * @throws {URIError} If `hostname` is empty, or anything but an IPv6 address in
+ * brackets.
  *
  * @example
  * ```ts
@@ -111,7 +116,13 @@ function listenUnixDatagram(options: UnixDatagramOptions): DatagramConn {
  * ```
  */
 export function listenDatagram(options: UdpListenOptions): DatagramConn;
-/** Open a socket for datagrams: Unix. */
+/**
+ * Open a socket for datagrams: Unix.
+ *
+ * @throws {SystemError} EADDRINUSE if the file is there already, and the like.
+ * @throws {TypeError} If `path` is no string.
+ * @throws {RangeError} If it is empty, too long, or has a NUL but in front.
+ */
 export function listenDatagram(options: UnixDatagramOptions): DatagramConn;
 export function listenDatagram(
   options: UdpListenOptions | UnixDatagramOptions,

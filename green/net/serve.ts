@@ -267,6 +267,9 @@ function report(error: unknown, conn: StreamConn): void {
  * @throws Whatever `onError` throws first; what it throws later, or when `serve`
  * has ended, is reported on stderr.
  * @throws {SystemError} If accepting fails for good.
+ * @throws {TypeError} If an argument or an option has the wrong type.
+ * @throws {RangeError} If `concurrency` is no integer from 1; it may be Infinity.
+ * @throws {HubError} From MAINLOOP.
  *
  * @example An echo server
  * ```ts
