@@ -150,6 +150,8 @@ async function show(options: Options): Promise<number> {
     );
     const url = server && `http://${HOST}:${server.addr.port}/`;
     const { signal } = stop;
+    // Whoever asks for one by name wants to know why it cannot be had.
+    if (hubs.length === 1) await useHub(hubs[0]);
     for (const row of rows) {
       if (signal.aborted) row.missing = "not run";
       else await runOne(row, { connections, seconds, url, signal }, screen);

@@ -9,6 +9,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { LIBEVENT_NAMES } from "../ffi/libevent.ts";
 import { findCommand, testWith } from "./helpers/need.ts";
 import {
   ROOT,
@@ -75,12 +76,34 @@ Deno.test("demo runs as a task, with Deno.serve and fetch beside it", async () =
   assert(!/^ {2}(epolls|selects)/m.test(stdout), "a hub nobody asked for");
 });
 
-Deno.test("demo knows libevent by name, and says so where it is missing", async () => {
-  const { code, stdout } = await demo([...QUICK, "--hub", "libevent"]);
+Deno.test("demo knows libevent by name, and says why where it is missing", async () => {
+  const { code, stdout, stderr } = await demo([...QUICK, "--hub", "libevent"]);
   if (code === 0) assert(scoreOf("libevent", stdout)[0]! > 0);
   else {
     assertEquals(code, 1);
-    assertMatch(stdout, /^ {2}libevent +not available/m);
+    assertMatch(stderr, /^demo: Cannot use hub "libevent": .*looked for/);
+  }
+});
+
+Deno.test("demo leaves out a hub that is missing; asked for it, it says why", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "greenhub-" });
+  try {
+    // Found before the system's, and no library.
+    for (const name of LIBEVENT_NAMES) {
+      if (!name.includes("/")) {
+        await Deno.writeTextFile(`${folder}/${name}`, "");
+      }
+    }
+    const env = { LD_LIBRARY_PATH: folder };
+    const named = await demo([...QUICK, "--hub", "libevent"], [FFI], { env });
+    assertEquals(named.code, 1, named.stderr);
+    assertMatch(named.stderr, /^demo: Cannot use hub "libevent": .*looked for/);
+    assert(!named.stdout.includes("wakes"), "a table with nothing in it");
+    const all = await demo(QUICK, [FFI], { env });
+    assertEquals([all.code, all.stderr], [0, ""]);
+    assertMatch(all.stdout, /^ {2}libevent +not available/m);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
