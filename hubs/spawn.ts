@@ -53,7 +53,7 @@ export function spawn<A extends unknown[], T>(
   fn: (...args: A) => T | PromiseLike<T>,
   ...args: A
 ): GreenThread<T>;
-/** The same for an \`fn\` that only sometimes returns a promise. */
+/** The same for an `fn` that only sometimes returns a promise. */
 export function spawn<A extends unknown[], R>(
   fn: (...args: A) => R,
   ...args: A
@@ -91,7 +91,7 @@ export function spawnAfter<A extends unknown[], T>(
   fn: (...args: A) => T | PromiseLike<T>,
   ...args: A
 ): GreenThread<T>;
-/** The same for an \`fn\` that only sometimes returns a promise. */
+/** The same for an `fn` that only sometimes returns a promise. */
 export function spawnAfter<A extends unknown[], R>(
   ms: number,
   fn: (...args: A) => R,
@@ -121,7 +121,7 @@ export function spawnAfterLocal<A extends unknown[], T>(
   fn: (...args: A) => T | PromiseLike<T>,
   ...args: A
 ): GreenThread<T>;
-/** The same for an \`fn\` that only sometimes returns a promise. */
+/** The same for an `fn` that only sometimes returns a promise. */
 export function spawnAfterLocal<A extends unknown[], R>(
   ms: number,
   fn: (...args: A) => R,
