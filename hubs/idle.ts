@@ -227,8 +227,10 @@ export class Idle {
       const longest = Math.max(LAST_AUDIT, this.#auditCost * IDLE_SHARE);
       this.#auditDelay = Math.min(timeout * AUDIT_GROWTH, longest);
     }
+    // Deno's loop ended the park; or it had its turn before it. But a light one
+    // that was woken may be over before the loop turns, again and again.
+    if (this.#parked || this.#parking.light !== true) this.#fairness.restart();
     this.#parked = false;
-    this.#fairness.restart();
     if (this.#parking.broken === true) {
       // It cannot be relied on: the next way, for good.
       void this.#parking.close();

@@ -130,6 +130,25 @@ export const coexistenceCases: readonly Case[] = [
     rig.assertIdle();
   }],
 
+  [
+    "ordinary code that wakes the hub again and again starves nobody",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader] = rig.pipe();
+      rig.hub.add(READ, reader, never, never);
+      let turned = false;
+      setImmediate(() => turned = true);
+      for (let i = 0; i < 50_000 && !turned; i++) {
+        const called = Promise.withResolvers<void>();
+        hub.scheduleCallGlobal(0, called.resolve);
+        await called.promise;
+        // By then it is parked, if it may be so without a turn of Deno's loop.
+        for (let tick = 0; tick < 10; tick++) await null;
+      }
+      assert.ok(turned, "Deno's loop had no turn");
+    },
+  ],
+
   ["greenthreads go on while Deno's loop is busy", async (rig) => {
     const [reader, writer] = rig.pipe();
     let on = true;
