@@ -499,10 +499,10 @@ test("read() by a second greenthread rejects with HubError, the first goes on", 
   const error = await assertRejects(() => a.read(new Uint8Array(4)), HubError);
   assert(error.message.includes("Second simultaneous read"));
   assert(error.message.includes("(first)"));
-  await b.write(bytes("abcd"));
+  const written = b.write(bytes("abcd"));
   // It must not take the first one's data either.
   await assertRejects(() => a.read(new Uint8Array(4)), HubError);
-  assertEquals(await first.wait(), 4);
+  assertEquals([await first.wait(), await written], [4, 4]);
   a.close();
   b.close();
   assertQuiet();
