@@ -59,6 +59,17 @@ export function yielded<T>(value: T): Promise<T> {
   }
 }
 
+/** Reject with `error` by way of the hub. */
+export function yieldedError(error: unknown): Promise<never> {
+  try {
+    const suspension = suspend(getHub(), HAPPENED);
+    suspension.scheduleError(error);
+    return suspension.promise as Promise<never>;
+  } catch (reason) {
+    return refused(reason);
+  }
+}
+
 /**
  * One direction of an owned descriptor: at most one wait at a time, any number
  * one after the other.

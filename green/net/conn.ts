@@ -28,7 +28,7 @@ import { checkBoolean } from "../../hubs/checks.ts";
 import { getCurrent } from "../../hubs/current.ts";
 import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
-import { disown, refused } from "../../hubs/thrown.ts";
+import { disown } from "../../hubs/thrown.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import {
   allLike,
@@ -40,7 +40,7 @@ import {
   keepAlive,
   latestLike,
 } from "./descriptor.ts";
-import { byTheHub, forgetTurns } from "./in_turn.ts";
+import { byTheHub, failedAtOnce, forgetTurns } from "./in_turn.ts";
 import { makeReadable, makeWritable } from "./streams.ts";
 import { WriteQueue } from "./write_queue.ts";
 
@@ -223,7 +223,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       }
       return StreamConn.#wait(this, p) as Promise<number | null>;
     } catch (error) {
-      return refused(error);
+      return failedAtOnce(this, error);
     }
   }
 
@@ -241,7 +241,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
         Uint8Array<ArrayBuffer> | null
       >;
     } catch (error) {
-      return refused(error);
+      return failedAtOnce(this, error);
     }
   }
 
@@ -354,7 +354,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       return StreamConn.#queue(this)
         .push(p, sent, this.writeTimeout) as Promise<number>;
     } catch (error) {
-      return refused(error);
+      return failedAtOnce(this, error);
     }
   }
 
@@ -376,7 +376,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
       if (error !== 0) throw new SystemError(error, "shutdown");
       return Promise.resolve();
     } catch (error) {
-      return refused(error);
+      return failedAtOnce(this, error);
     }
   }
 

@@ -34,7 +34,13 @@ import {
 import { checkedBoolean } from "../../hubs/checks.ts";
 import { WRITE } from "../../hubs/poller.ts";
 import { outer } from "../../hubs/thrown.ts";
-import { assertMayWait, Limit, OwnedWait } from "../../hubs/wait.ts";
+import {
+  assertMayWait,
+  impatient,
+  Limit,
+  OwnedWait,
+  yielded,
+} from "../../hubs/wait.ts";
 import { tcpAddr, TcpConn, UnixConn } from "./conn.ts";
 import { adopt, checkedTimeout, giveBack } from "./descriptor.ts";
 import {
@@ -204,16 +210,23 @@ async function connectBy(
 ): Promise<TcpConn | UnixConn> {
   assertMayWait("connect");
   checkOptions(options, "connect");
-  switch (options.transport) {
-    case undefined:
-    case "tcp":
-      return await connectTcp(options as ConnectOptions);
-    case "unix":
-      return await connectUnix(options);
-    default:
-      return unknownTransport(
-        (options as { transport: unknown }).transport,
-        "connect",
-      );
+  try {
+    switch (options.transport) {
+      case undefined:
+      case "tcp":
+        return await connectTcp(options as ConnectOptions);
+      case "unix":
+        return await connectUnix(options);
+      default:
+        return unknownTransport(
+          (options as { transport: unknown }).transport,
+          "connect",
+        );
+    }
+  } catch (error) {
+    // Who tries again and again, and always fails at once, lets others run.
+    const tried = error instanceof SystemError || options.signal?.aborted;
+    if (tried && impatient()) await yielded(undefined);
+    throw error;
   }
 }

@@ -24,7 +24,7 @@ import { peer, peerSize, receiveFrom, transmitTo } from "../../ffi/socket.ts";
 import { AF_UNIX } from "../../ffi/socket_constants.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ, WRITE } from "../../hubs/poller.ts";
-import { outer, outerSteps, refused } from "../../hubs/thrown.ts";
+import { outer, outerSteps } from "../../hubs/thrown.ts";
 import { impatient, Limit, OwnedWait } from "../../hubs/wait.ts";
 import {
   checkBytes,
@@ -34,7 +34,7 @@ import {
   giveBack,
   latestLike,
 } from "./descriptor.ts";
-import { byTheHub, forgetTurns } from "./in_turn.ts";
+import { byTheHub, failedAtOnce, forgetTurns } from "./in_turn.ts";
 import {
   joinV4,
   joinV6,
@@ -167,7 +167,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
       this.#receiving = wait;
       return promise as Promise<Datagram>;
     } catch (error) {
-      return refused(error);
+      return failedAtOnce(this, error);
     }
   }
 
@@ -214,7 +214,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
       if (n === undefined) return this.#later(p, addr, to);
       return byTheHub(this, n) ?? Promise.resolve(n);
     } catch (error) {
-      return refused(error);
+      return failedAtOnce(this, error);
     }
   }
 

@@ -1,6 +1,7 @@
 /**
  * Calls that need no wait, and once in a while go by the hub all the same, so
- * that others have their turn.
+ * that others have their turn: those that succeed, and those that fail and may
+ * be made again and again.
  *
  * The trap it guards: calls that are under way at the same time come back in
  * their order. So what is called while one has gone by the hub goes by it, too.
@@ -8,8 +9,11 @@
  * @module
  */
 
+import { SystemError } from "../../ffi/errors.ts";
 import { getCurrent } from "../../hubs/current.ts";
-import { impatient, yielded } from "../../hubs/wait.ts";
+import { IOClosed } from "../../hubs/errors.ts";
+import { outer, refused } from "../../hubs/thrown.ts";
+import { impatient, yielded, yieldedError } from "../../hubs/wait.ts";
 
 /** The latest of a socket's that has not come back. */
 const latest = new Map<object, Promise<unknown>>();
@@ -21,12 +25,30 @@ const latest = new Map<object, Promise<unknown>>();
  * @param value What it resolves to.
  */
 export function byTheHub<T>(owner: object, value: T): Promise<T> | null {
-  if (!impatient()) {
-    if (latest.size === 0 || !latest.has(owner)) return null;
-    // It may not wait, and what it asked for is done.
-    if (getCurrent().isMainloop) return null;
-  }
-  const promise = yielded(value);
+  return isTurn(owner) ? inTurn(owner, yielded(value)) : null;
+}
+
+/**
+ * How a call comes back that has failed without a wait.
+ *
+ * @param owner The socket.
+ * @param error What it rejects with.
+ */
+export function failedAtOnce(owner: object, error: unknown): Promise<never> {
+  // What a program gets wrong it will not try again, nor who is killed.
+  const tried = error instanceof SystemError || error instanceof IOClosed;
+  if (!tried || !isTurn(owner)) return refused(error);
+  return outer(inTurn(owner, yieldedError(error)));
+}
+
+function isTurn(owner: object): boolean {
+  if (impatient()) return true;
+  if (latest.size === 0 || !latest.has(owner)) return false;
+  // It may not wait, and what it asked for is done.
+  return !getCurrent().isMainloop;
+}
+
+function inTurn<T>(owner: object, promise: Promise<T>): Promise<T> {
   const over = (): void => {
     if (latest.get(owner) === promise) latest.delete(owner);
   };

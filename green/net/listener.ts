@@ -12,7 +12,7 @@ import { SystemError } from "../../ffi/errors.ts";
 import { acceptSocket, peer, peerSize, removePath } from "../../ffi/socket.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ } from "../../hubs/poller.ts";
-import { outer, refused } from "../../hubs/thrown.ts";
+import { outer } from "../../hubs/thrown.ts";
 import type { Suspension } from "../../hubs/suspension.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import type { StreamAddr, StreamConn, TcpConn, UnixConn } from "./conn.ts";
@@ -23,6 +23,7 @@ import {
   keepAlive,
   latestLike,
 } from "./descriptor.ts";
+import { failedAtOnce } from "./in_turn.ts";
 
 const AGAIN = -EAGAIN;
 const ECONNABORTED = ERRNO.ECONNABORTED;
@@ -146,7 +147,7 @@ export class Listener<
       this.#waiter = waiter;
       return promise as Promise<T>;
     } catch (error) {
-      return refused(error);
+      return failedAtOnce(this, error);
     }
   }
 

@@ -3,8 +3,8 @@
  * run, other greenthreads and Deno's timers alike.
  */
 
-import { assert } from "@std/assert";
-import { getHub, sleep, spawn } from "../../mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import { getHub, GreenletExit, IOClosed, sleep, spawn } from "../../mod.ts";
 import { connect, listen, listenDatagram } from "../../green/net.ts";
 import { settled, tcpPair, temporaryPath, test, unixPair } from "./rig.ts";
 
@@ -108,4 +108,95 @@ test("a greenthread that accepts what is there lets others run", async () => {
     using _client = await connect({ transport: "unix", path });
     using _server = await listener.accept();
   });
+});
+
+/**
+ * Call `step`, which always fails at once, again and again; assert that another
+ * greenthread runs before long.
+ */
+async function assertFairInVain(
+  what: string,
+  step: () => Promise<unknown>,
+): Promise<void> {
+  let ran = false;
+  const other = spawn(() => ran = true);
+  let failures = 0;
+  for (let i = 0; i < 200 && !ran; i++) await step().catch(() => failures++);
+  assert(ran, `${what}: the other greenthread did not run`);
+  assert(failures > 0, `${what}: did not fail`);
+  await other.wait();
+}
+
+test("a greenthread whose writes and sends fail at once lets others run", async () => {
+  const [a, b] = await tcpPair();
+  await a.closeWrite();
+  const p = new Uint8Array(1);
+  await assertFairInVain("write()", () => a.write(p));
+  a.close();
+  b.close();
+  const udp = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
+  using c = listenDatagram(udp);
+  const large = new Uint8Array(70_000);
+  await assertFairInVain("send() over UDP", () => c.send(large, c.addr));
+  const transport = "unixpacket";
+  using d = listenDatagram({ transport });
+  const nobody = { transport, path: temporaryPath() } as const;
+  await assertFairInVain("send()", () => d.send(p, nobody));
+});
+
+test("a greenthread whose connects fail at once lets others run", async () => {
+  const path = temporaryPath();
+  const unix = { transport: "unix", path } as const;
+  await assertFairInVain("nobody", () => connect(unix));
+  const signal = AbortSignal.abort();
+  await assertFairInVain("aborted", () => connect({ port: 1, signal }));
+});
+
+test("a greenthread that uses what is closed lets others run", async () => {
+  const [a, b] = await tcpPair();
+  const udp = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
+  const c = listenDatagram(udp);
+  const listener = listen({ hostname: "127.0.0.1", port: 0 });
+  for (const one of [a, b, c, listener]) one.close();
+  const p = new Uint8Array(1);
+  await assertFairInVain("read()", () => a.read(p));
+  await assertFairInVain("write()", () => a.write(p));
+  await assertFairInVain("closeWrite()", () => a.closeWrite());
+  await assertFairInVain("accept()", () => listener.accept());
+  await assertFairInVain("receive()", () => c.receive());
+  await assertFairInVain("send()", () => c.send(p, c.addr));
+});
+
+test("what fails at once comes back in order, by the hub or not", async () => {
+  using a = listenDatagram({
+    transport: "udp",
+    hostname: "127.0.0.1",
+    port: 0,
+  });
+  const large = new Uint8Array(70_000);
+  const order: number[] = [];
+  const sends = Array.from({ length: 100 }, (_, i) => {
+    const sent = a.send(i % 2 === 0 ? large : new Uint8Array(1), a.addr);
+    return sent.then(() => order.push(i), () => order.push(i));
+  });
+  await Promise.all(sends);
+  assertEquals(order, sends.map((_, i) => i));
+});
+
+test("who is killed while a failure comes back by the hub learns of that", async () => {
+  const [a, b] = await tcpPair();
+  a.close();
+  b.close();
+  const p = new Uint8Array(1);
+  const gt = spawn(async () => {
+    const writes = Array.from({ length: 100 }, () => a.write(p));
+    return (await Promise.allSettled(writes)).map((one) =>
+      (one as PromiseRejectedResult).reason
+    );
+  });
+  const killer = spawn(() => gt.kill());
+  const reasons = await gt.wait();
+  await killer.wait();
+  assert(reasons.some((one) => one instanceof IOClosed));
+  assert(reasons.some((one) => one instanceof GreenletExit));
 });
