@@ -47,6 +47,8 @@ const AUDIT_GROWTH = 10;
 const LAST_AUDIT = 2000;
 /** ... this many times what one takes, if that is more. */
 const IDLE_SHARE = 2000;
+/** Longer than any park, ms. */
+const NEVER = 2 ** 30;
 /** While MAINLOOP is busy: so long after the last one was paid for, ms. */
 const BUSY_AUDIT = 50;
 /** Between audits, this many times what the last one took, ms, if more. */
@@ -85,6 +87,8 @@ export class Idle {
   #limit = 0;
   /** The last park ended because its time was over. */
   #exhausted = false;
+  /** What a main module awaits is kept by: see `#inBackground`. */
+  #pending: ReturnType<typeof setInterval> | undefined;
   #auditAfter = 0;
   #auditCost = 0;
   /** Nothing was done since the last park. */
@@ -218,6 +222,7 @@ export class Idle {
     const timeout = this.#timeout;
     if (timeout < 0) return;
     this.#timeout = -1;
+    this.#outOfBackground();
     if (broken) {
       void this.#parking.close();
       this.#parking = new TimedParking();
@@ -254,6 +259,7 @@ export class Idle {
   /** Give everything back; null unless a call is under way to wait for. */
   close(): Promise<void> | null {
     // First of all: a poller may fail to wake.
+    this.#outOfBackground();
     this.#signal?.close();
     this.wake();
     return this.#parking.close();
@@ -276,13 +282,31 @@ export class Idle {
       const { background } = thread;
       // For those the process need not stay, if nothing else keeps it.
       if (background !== null && limit === Infinity) {
-        if (this.#table.holdsOnly(background)) this.#parking.rest?.();
+        if (this.#table.holdsOnly(background)) this.#inBackground();
       }
       return parking;
     } catch (error) {
       // A park that throws instead of waiting is none.
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * The process need not stay for this park. To a main module that awaits it,
+   * Deno says that it never ends, unless something is pending, be it unref'd; a
+   * handle does not count.
+   */
+  #inBackground(): void {
+    if (this.#parking.rest === undefined) return;
+    this.#parking.rest();
+    this.#pending = setInterval(() => {}, NEVER);
+    Deno.unrefTimer(this.#pending);
+  }
+
+  #outOfBackground(): void {
+    if (this.#pending === undefined) return;
+    clearInterval(this.#pending);
+    this.#pending = undefined;
   }
 
   /** Look for descriptors closed in silence; true if there were any. */

@@ -165,3 +165,26 @@ testProgram(
   ifAlive(() => connect({ port: listener.addr.port }));`,
   "true\naccepted\n",
 );
+
+testProgram(
+  "a main module may await unref'd waits, and nothing else",
+  `const listener = listen(LOCAL);
+  listener.unref();
+  // A process that this one knows nothing of.
+  const client = \`
+    const conn = await Deno.connect({ port: \${listener.addr.port} });
+    setTimeout(() => conn.close(), 100);
+  \`;
+  new Deno.Command("sh", {
+    args: ["-c", '"$0" eval "$1" &', Deno.execPath(), client],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).outputSync();
+  const conn = await listener.accept();
+  console.log("accepted");
+  conn.unref();
+  console.log(await conn.read(new Uint8Array(1)));
+  listener.accept().then(say("accepted"));`,
+  "accepted\nnull\n",
+);
