@@ -238,17 +238,33 @@ export function setOptionBytes(
   check(rc, "setsockopt");
 }
 
+function addressBy(
+  call: "getsockname" | "getpeername",
+  fd: number,
+): RawAddress {
+  const raw = new Uint8Array(SOCKADDR_SIZE);
+  peerLength[0] = SOCKADDR_SIZE;
+  const rc = retry(() => libc()[call](fd, raw, peerLength));
+  check(rc, call);
+  return raw.slice(0, Math.max(2, peerLength[0]!));
+}
+
 /**
  * A socket's own address, as a copy.
  *
  * @throws {SystemError} If the kernel refuses.
  */
 export function ownAddress(fd: number): RawAddress {
-  const raw = new Uint8Array(SOCKADDR_SIZE);
-  peerLength[0] = SOCKADDR_SIZE;
-  const rc = retry(() => libc().getsockname(fd, raw, peerLength));
-  check(rc, "getsockname");
-  return raw.slice(0, Math.max(2, peerLength[0]!));
+  return addressBy("getsockname", fd);
+}
+
+/**
+ * The address of a socket's peer, as a copy.
+ *
+ * @throws {SystemError} ENOTCONN if it is gone.
+ */
+export function peerAddress(fd: number): RawAddress {
+  return addressBy("getpeername", fd);
 }
 
 /** Open a socket for an address and set it up; closed again if that fails. */

@@ -286,6 +286,14 @@ export const SOCKETS = {
     ],
     result: "i32",
   },
+  getpeername: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // struct sockaddr *addr
+      "buffer", // socklen_t *addrlen
+    ],
+    result: "i32",
+  },
   inet_pton: {
     parameters: [
       "i32", // int af

@@ -21,6 +21,7 @@ import {
 } from "../../ffi/sockaddr.ts";
 import {
   openSocket,
+  peerAddress,
   setOption,
   startConnect,
   takeSocketError,
@@ -56,6 +57,7 @@ import {
 const EINPROGRESS = ERRNO.EINPROGRESS;
 const EINTR = ERRNO.EINTR;
 const EISCONN = ERRNO.EISCONN;
+const UNSPECIFIED: readonly string[] = ["0.0.0.0", "::", "::ffff:0.0.0.0"];
 const SHORTEST_PAUSE = 1;
 const LONGEST_PAUSE = 50;
 
@@ -133,9 +135,20 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
       failure = error;
       continue;
     }
-    return new TcpConn(fd, tcpAddr(raw));
+    return new TcpConn(fd, remoteOf(fd, raw, hostname));
   }
   throw failure;
+}
+
+/** The peer's address: the one asked for, unless that stands for this host. */
+function remoteOf(fd: number, raw: RawAddress, hostname: string): Deno.NetAddr {
+  if (!UNSPECIFIED.includes(hostname)) return tcpAddr(raw);
+  try {
+    return tcpAddr(peerAddress(fd));
+  } catch {
+    // It has reset the connection.
+    return tcpAddr(raw);
+  }
 }
 
 async function connectUnix(options: UnixConnectOptions): Promise<UnixConn> {

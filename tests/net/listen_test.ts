@@ -322,6 +322,26 @@ test("connect() resolves a host name and tries one address after the other", asy
   assertEquals(server.remoteAddr.port, client.localAddr.port);
 });
 
+test("connect() to an address that stands for this host names the peer's own", async () => {
+  using v4 = listen({ hostname: "127.0.0.1", port: 0 });
+  using v6 = listen({ hostname: "::1", port: 0 });
+  for (
+    const [listener, hostname] of [
+      [v4, "0.0.0.0"],
+      [v4, "0"],
+      [v4, "::ffff:0.0.0.0"],
+      [v6, "::"],
+      [v6, "[::0]"],
+    ] as const
+  ) {
+    using client = await connect({ hostname, port: listener.addr.port });
+    using server = await listener.accept();
+    const { remoteAddr } = client;
+    const peer = remoteAddr.hostname.replace("::ffff:", "");
+    assertEquals({ ...remoteAddr, hostname: peer }, server.localAddr);
+  }
+});
+
 test("connect() takes IPv6 addresses with and without brackets", async () => {
   using listener = listen({ hostname: "[::1]", port: 0 });
   assertEquals(listener.addr.hostname, "::1");
