@@ -24,7 +24,7 @@ export interface MulticastV4Membership {
   leave: () => Promise<void>;
   /** Get one's own multicasts too, or not. */
   setLoopback: (loopback: boolean) => Promise<void>;
-  /** How many routers multicasts may pass. */
+  /** How many routers multicasts may pass, up to 255; -1: the system's default. */
   setTTL: (ttl: number) => Promise<void>;
 }
 
@@ -42,6 +42,27 @@ type Open = () => number;
 // deno-lint-ignore require-await
 async function set(open: Open, level: number, name: number, value: number) {
   setOption(open(), level, name, value);
+}
+
+/** An integer as users give it. */
+function checkedInteger(
+  value: unknown,
+  what: string,
+  [least, most]: readonly [least: number, most: number],
+): number {
+  if (typeof value !== "number") {
+    throw new TypeError(`Cannot ${what} is no number: ${typeof value}`);
+  }
+  if (!(Number.isInteger(value) && value >= least && value <= most)) {
+    throw new RangeError(`Cannot ${what} is out of range: ${value}`);
+  }
+  return value;
+}
+
+// deno-lint-ignore require-await
+async function setTTL(open: Open, ttl: number): Promise<void> {
+  const value = checkedInteger(ttl, "set the TTL: it", [-1, 255]);
+  setOption(open(), IPPROTO_IP, IP_MULTICAST_TTL, value);
 }
 
 /** Join an IPv4 group on the interface with an address. */
@@ -66,7 +87,7 @@ export async function joinV4(
     leave: async () => change(IP_DROP_MEMBERSHIP),
     setLoopback: (loopback) =>
       set(open, IPPROTO_IP, IP_MULTICAST_LOOP, loopback ? 1 : 0),
-    setTTL: (ttl) => set(open, IPPROTO_IP, IP_MULTICAST_TTL, ttl),
+    setTTL: (ttl) => setTTL(open, ttl),
   };
 }
 
@@ -77,14 +98,16 @@ export async function joinV6(
   address: string,
   networkInterface: number,
 ): Promise<MulticastV6Membership> {
-  const group = parseIPv6(address);
+  const group = typeof address === "string" ? parseIPv6(address) : null;
   if (group === null) {
     throw new TypeError("Cannot join a group: no IPv6 address");
   }
+  const what = "join a group: the index of the interface";
+  const index = checkedInteger(networkInterface, what, [0, 2 ** 32 - 1]);
   // struct ipv6_mreq: group, index.
   const request = new Uint8Array(20);
   request.set(group);
-  new DataView(request.buffer).setUint32(16, networkInterface, true);
+  new DataView(request.buffer).setUint32(16, index, true);
   const change = (name: number): void =>
     setOptionBytes(open(), IPPROTO_IPV6, name, request);
   change(IPV6_ADD_MEMBERSHIP);

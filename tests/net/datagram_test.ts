@@ -366,6 +366,35 @@ test("joinMulticastV4() receives what is sent to the group", async () => {
   await assertRejects(() => a.joinMulticastV6("x", 0), TypeError);
 });
 
+test("joinMulticastV4() and joinMulticastV6() check what they are given", async () => {
+  using a = listenDatagram(LOCAL);
+  using b = listenDatagram({ ...LOCAL, hostname: "::1" });
+  const membership = await a.joinMulticastV4("239.1.2.3", "127.0.0.1");
+  for (const ttl of ["1", null, undefined, true]) {
+    const setting = () => membership.setTTL(ttl as never);
+    await assertRejects(setting, TypeError, "no number");
+  }
+  for (const ttl of [256, -2, 1.5, NaN, Infinity]) {
+    const setting = () => membership.setTTL(ttl);
+    await assertRejects(setting, RangeError, "out of range");
+  }
+  for (const ttl of [-1, 0, 255]) await membership.setTTL(ttl);
+  for (const name of ["lo", null, undefined]) {
+    const joining = () => b.joinMulticastV6("ff02::1", name as never);
+    await assertRejects(joining, TypeError, "no number");
+  }
+  for (const index of [-1, 0.5, 2 ** 32, NaN]) {
+    const joining = () => b.joinMulticastV6("ff02::1", index);
+    await assertRejects(joining, RangeError, "out of range");
+  }
+  for (const one of [undefined, 1]) {
+    const v4 = () => a.joinMulticastV4(one as never, "127.0.0.1");
+    await assertRejects(v4, TypeError, "IPv4");
+    const v6 = () => b.joinMulticastV6(one as never, 0);
+    await assertRejects(v6, TypeError, "IPv6");
+  }
+});
+
 test("listenDatagram() checks its options, and leaves nothing open", async () => {
   using a = listenDatagram(LOCAL);
   await assertNoFdLeak(() => {
