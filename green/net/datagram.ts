@@ -32,6 +32,7 @@ import {
   closedError,
   detachedError,
   giveBack,
+  keepAlive,
   latestLike,
 } from "./descriptor.ts";
 import { byTheHub, failedAtOnce, forgetTurns } from "./in_turn.ts";
@@ -302,6 +303,19 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   /** As {@linkcode DatagramConn.close}. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Waits keep the process alive: so they do unless told otherwise. */
+  ref(): void {
+    keepAlive(this.#fd, true);
+  }
+
+  /**
+   * Waits do not keep the process alive, as long as the hub parks without a
+   * thread (`hub.statistics().parking` is `"aio"` or `"uring"`).
+   */
+  unref(): void {
+    keepAlive(this.#fd, false);
   }
 
   /** The datagrams, one after the other, until it is closed. */

@@ -10,7 +10,9 @@ import { projectUrl, runProgram } from "../helpers/spawn.ts";
 const START = `
   import { getHub, sleep, trampoline } from "${projectUrl("mod.ts")}";
   import { libc } from "${projectUrl("ffi/libc.ts")}";
-  import { connect, listen } from "${projectUrl("green/net.ts")}";
+  import { connect, listen, listenDatagram } from "${
+  projectUrl("green/net.ts")
+}";
   const LOCAL = { hostname: "127.0.0.1", port: 0 };
   /** Call \`fn\` if the process lives that long. */
   const ifAlive = (fn) => Deno.unrefTimer(setTimeout(fn, 50));
@@ -51,6 +53,20 @@ testProgram(
   client.unref();
   listener.unref();
   ifAlive(say("still here"));`,
+);
+
+testProgram(
+  "ref() and unref() are for datagrams, too",
+  `const udp = { ...LOCAL, transport: "udp" };
+  const [a, b] = [listenDatagram(udp), listenDatagram(udp)];
+  a.unref();
+  b.unref();
+  a.receive().then(say("received by a"));
+  b.receive().then(say("received by b"));
+  await sleep(1);
+  b.ref();
+  ifAlive(() => b.send(new Uint8Array(1), b.addr));`,
+  "received by b\n",
 );
 
 testProgram(
