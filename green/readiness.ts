@@ -72,19 +72,19 @@ class ReadyWait implements SuspensionOwner {
     try {
       if (read) this.#listen(READ);
       if (write) this.#listen(WRITE);
+      if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
+        this.#timer = this.#hub.expireLater(
+          Math.max(0, timeout),
+          this.#conclude,
+          this.#listeners[0],
+        );
+      }
     } catch (error) {
       this.#undo();
       suspension.withdraw();
       throw error;
     }
     this.#suspension = suspension;
-    if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
-      this.#timer = this.#hub.expireLater(
-        Math.max(0, timeout),
-        this.#conclude,
-        this.#listeners[0],
-      );
-    }
     signal?.addEventListener("abort", this.#onAbort, { once: true });
     return suspension.promise as Promise<Readiness>;
   }

@@ -111,7 +111,13 @@ export class Waiter<V> implements SuspensionOwner, EventListenerObject {
     const { timeout, signal } = options;
     if (timeout !== undefined && timeout !== null && timeout !== Infinity) {
       const ms = Math.max(0, timeout);
-      this.#timer = hub.callLater(ms, () => this.#expire(timeout));
+      try {
+        this.#timer = hub.callLater(ms, () => this.#expire(timeout));
+      } catch (error) {
+        // The hub's clock has thrown.
+        suspension.withdraw();
+        throw error;
+      }
     }
     if (signal !== undefined && signal !== null) {
       this.#signal = signal;

@@ -165,7 +165,14 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
     const { promise } = suspension;
     if (timeout !== null && timeout !== Infinity) {
       const expire = (): void => OwnedWait.#expire(this, promise, timeout);
-      this.#timer = hub.expireLater(Math.max(0, timeout), expire, this);
+      try {
+        this.#timer = hub.expireLater(Math.max(0, timeout), expire, this);
+      } catch (error) {
+        // The hub's clock has thrown.
+        OwnedWait.#undo(this);
+        suspension.withdraw();
+        throw error;
+      }
     }
     return promise;
   }

@@ -13,6 +13,7 @@ import {
 import { check } from "../ffi/errors.ts";
 import { libc } from "../ffi/libc.ts";
 import {
+  getCurrent,
   getHub,
   GreenletExit,
   HubError,
@@ -155,6 +156,19 @@ Deno.test("waitReady() lets data win over a timeout of 0", async () => {
     () => waitReady(pair.a, { read: true, timeout: 0 }),
     Timeout,
   );
+});
+
+Deno.test("waitReady() leaves nothing behind if the hub's clock throws", async () => {
+  using pair = new Pair();
+  const hub = getHub();
+  const { clock } = hub;
+  hub.clock = () => {
+    throw new Error("no time");
+  };
+  const wait = waitReady(pair.a, { read: true, timeout: 5 });
+  hub.clock = clock;
+  await assertRejects(() => wait, Error, "no time");
+  assertEquals([hub.getReaders(), getCurrent().waiting], [[], false]);
 });
 
 Deno.test("waitReady() rejects with timeoutError when time is over", async () => {

@@ -150,7 +150,16 @@ export class WriteQueue extends CallbackListener {
       this.#hub = hub;
     }
     this.#jobs.push(job);
-    if (timeout !== null && timeout !== Infinity) job.limit(hub, timeout);
+    if (timeout !== null && timeout !== Infinity) {
+      try {
+        job.limit(hub, timeout);
+      } catch (error) {
+        // The hub's clock has thrown.
+        this.drop(job);
+        job.suspension.withdraw();
+        throw error;
+      }
+    }
     return job.suspension.promise;
   }
 

@@ -8,6 +8,7 @@ import {
   type BlockOptions,
   BoundedSemaphore,
   CappedSemaphore,
+  getCurrent,
   getHub,
   GreenEvent,
   GreenletExit,
@@ -202,6 +203,28 @@ for (const [name, make] of Object.entries(SUBJECTS)) {
       assert(!other.dead);
       await other.kill();
       assertEquals(subject.state(), before);
+      subject.end?.();
+      await settle();
+    },
+  );
+
+  greenTest(
+    `${name} leaves nothing behind if the hub's clock throws`,
+    async () => {
+      const subject = make();
+      const before = subject.state();
+      const hub = getHub();
+      const boom = new Error("no time");
+      const gt = spawn(async () => {
+        const error = await failure(subject.wait({ timeout: 5 }));
+        return [error, getCurrent().waiting];
+      });
+      hub.clock = () => {
+        throw boom;
+      };
+      assertEquals(await gt.wait(), [boom, false]);
+      hub.clock = () => performance.now();
+      assertEquals([hub.getTimersCount(), subject.state()], [0, before]);
       subject.end?.();
       await settle();
     },

@@ -435,6 +435,27 @@ test("readTimeout 0 still takes what is there", async () => {
   b.close();
 });
 
+test("readTimeout and writeTimeout on a clock that throws leave nothing behind", async () => {
+  const [a, b] = await tcpPair();
+  const hub = getHub();
+  const { clock } = hub;
+  const p = new Uint8Array(1);
+  a.readTimeout = a.writeTimeout = 5;
+  hub.clock = () => {
+    throw new Error("no time");
+  };
+  const calls = [a.read(p), a.write(pattern(8_000_000))].map(settled);
+  hub.clock = clock;
+  for (const call of calls) {
+    assertEquals((await call as Error).message, "no time");
+  }
+  assertQuiet();
+  await b.write(p);
+  assertEquals(await a.read(p), 1);
+  a.close();
+  b.close();
+});
+
 test("writeTimeout limits the whole write, not its parts", async () => {
   const [a, b] = await tcpPair();
   a.writeTimeout = 60;
