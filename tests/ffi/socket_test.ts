@@ -14,6 +14,8 @@ import {
 } from "../../ffi/socket.ts";
 import { AF_INET, SOCK_STREAM } from "../../ffi/socket_constants.ts";
 
+libc();
+
 Deno.test("startConnect() again, as after EINTR, says that it is under way", () => {
   const open = (): number => openSocket(AF_INET, SOCK_STREAM);
   const server = open();
