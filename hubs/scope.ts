@@ -71,6 +71,8 @@ export class Scope implements Disposable {
   [Symbol.dispose](): void {
     if (this.#over) return;
     this.#over = true;
+    // What was begun inside may hold on to it for long.
+    this.#outer = Scope.#inForce(this.#outer);
     this.returned = undefined;
     open--;
   }
