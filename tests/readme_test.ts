@@ -17,7 +17,10 @@ function blockWith(text: string): string {
   return blocks[0]!;
 }
 
-Deno.test("README's hub of one's own passes the conformance suite", async () => {
+// A run for one hub need not look at another one's suite again.
+const test = Deno.env.get("EVENTLET_HUB") ? () => {} : Deno.test;
+
+test("README's hub of one's own passes the conformance suite", async () => {
   const block = blockWith("class ElsewherePoller");
   const hub = new URL("tests/elsewhere/package/mod.ts", ROOT);
   assertEquals(block, await Deno.readTextFile(hub));
