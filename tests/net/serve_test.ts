@@ -35,7 +35,7 @@ import { bytes, settled, test, text } from "./rig.ts";
 
 getHub();
 // The hub opens what it parks with at its first park.
-await sleep(20);
+while (getHub().statistics().parks === 0) await sleep(20);
 
 const LOCAL = { hostname: "127.0.0.1", port: 0 } as const;
 
