@@ -22,23 +22,17 @@ import type { Cancellable } from "../hubs/scheduler.ts";
 import type { Suspension, SuspensionOwner } from "../hubs/suspension.ts";
 import { outer, refused } from "../hubs/thrown.ts";
 import { makeError, Timeout } from "../hubs/timeout.ts";
-import { checkWait, type HasFileno } from "../hubs/trampoline.ts";
+import {
+  checkWait,
+  type HasFileno,
+  type TrampolineOptions,
+} from "../hubs/trampoline.ts";
 
-/** How {@linkcode waitReady} waits: for `read`, for `write`, or for either. */
-export interface ReadyOptions {
-  /** Wait until the descriptor can be read. */
-  read?: boolean | undefined;
-  /** Wait until the descriptor can be written. */
-  write?: boolean | undefined;
-  /** Give up after so many milliseconds; null or undefined: never. */
-  timeout?: number | null | undefined;
-  /** What to reject with when time runs out; default a {@linkcode Timeout}. */
-  timeoutError?: Error | (new () => Error) | undefined;
-  /** Called if `notifyOpened(fd)` says that the number was handed out anew. */
-  markAsClosed?: (() => void) | undefined;
-  /** Abort the wait with `signal.reason`. */
-  signal?: AbortSignal | undefined;
-}
+/**
+ * How {@linkcode waitReady} waits: as `trampoline` does, but for `read`, for
+ * `write`, or for either.
+ */
+export type ReadyOptions = TrampolineOptions;
 
 /** What a descriptor was found ready for, of what was asked for. */
 export interface Readiness {
