@@ -1,5 +1,5 @@
 /**
- * io_uring, for the same one thing as `aio.ts`: to be told on an eventfd when a
+ * io_uring, for the same one thing as `aio_poll.ts`: to be told on an eventfd when a
  * descriptor polls readable. For kernels and sandboxes that allow this and not
  * Linux AIO.
  *

@@ -506,6 +506,18 @@ export const LINUX = {
     ],
     result: "i32",
   },
+  io_getevents: {
+    name: "syscall",
+    parameters: [
+      "i64", // long number, SYS_io_getevents
+      "u64", // aio_context_t ctx_id
+      "i64", // long min_nr
+      "i64", // long nr
+      "buffer", // struct io_event *events
+      "usize", // struct timespec *timeout, as an address
+    ],
+    result: "i32", // how many: at most nr
+  },
   io_submit: {
     name: "syscall",
     parameters: [

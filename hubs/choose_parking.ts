@@ -4,7 +4,7 @@
  * @module
  */
 
-import { AioPoll } from "../ffi/aio.ts";
+import { AioPoll } from "../ffi/aio_poll.ts";
 import { UringPoll } from "../ffi/io_uring.ts";
 import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";

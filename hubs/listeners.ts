@@ -18,6 +18,14 @@ export type ReadyCallback = (fd: number) => unknown;
 /** Called with the error when waiting has become impossible. */
 export type ErrorCallback = (error: Error) => unknown;
 
+/** What was received for a listener ahead of its turn. */
+export interface Received {
+  /** How many bytes; 0 at the end; -errno. */
+  readonly count: number;
+  /** Those bytes, to be copied; there may be more. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
 const SPENT = 1;
 const KEPT = 2;
 
@@ -69,10 +77,20 @@ export abstract class FdListener {
   }
 
   /**
+   * How many bytes it would receive if it was its turn: it may be given some
+   * of them. 0: it does not receive. @internal
+   */
+  get wants(): number {
+    return 0;
+  }
+
+  /**
    * The descriptor is ready: do what needs no turn of anybody's. What it
    * returns is fired in place of a call. @internal
+   *
+   * @param _received Only what it {@linkcode FdListener.wants}.
    */
-  prepare(): Suspension | null {
+  prepare(_received: Received | null): Suspension | null {
     return null;
   }
 

@@ -40,6 +40,7 @@
  * @module
  */
 
+import { MOST } from "../ffi/aio_receive.ts";
 import { HubError } from "./errors.ts";
 import { runAs } from "./current.ts";
 import { type AnyFunction, GreenThread } from "./greenthread.ts";
@@ -47,6 +48,7 @@ import { Idle, type IdleOptions } from "./idle.ts";
 import type { FdListener } from "./listeners.ts";
 import { LastPass } from "./last_pass.ts";
 import { type Poller, READ, WRITE } from "./poller.ts";
+import { Receiving } from "./receiving.ts";
 import { reportError } from "./report.ts";
 import { RunQueue } from "./run_queue.ts";
 import type { Entry } from "./scheduler.ts";
@@ -63,7 +65,7 @@ const MAX_HOPS = 50;
  * at a time keeps its code, the kernel's above all, in the processor's caches;
  * more at a time would drive the data out of them.
  */
-const BATCH = 32;
+const BATCH = MOST;
 
 const NOTHING: readonly Entry[] = [];
 const NOBODY: readonly FdListener[] = [];
@@ -119,6 +121,7 @@ export class Mainloop {
   #readyAt = 0;
   /** What the preparation of the batch under way has yielded. */
   readonly #granted: (Suspension | null)[] = new Array(BATCH).fill(null);
+  readonly #receiving = new Receiving();
   #swept = false;
   #busy = false;
   /** How many the last step has resumed or called, ... */
@@ -300,6 +303,7 @@ export class Mainloop {
     this.#closed = true;
     this.#obsolete = [];
     this.#expired = [];
+    this.#receiving.close();
     try {
       return this.#idle.close();
     } finally {
@@ -489,8 +493,10 @@ export class Mainloop {
   #prepare(): void {
     const from = this.#readyAt;
     const to = Math.min(from + BATCH, this.#ready.length);
+    const early = this.#receiving.receive(this.#ready, from, to);
     for (let at = from; at < to; at++) {
-      this.#granted[at - from] = this.#ready[at]!.prepare();
+      const received = early ? this.#receiving.of(at - from) : null;
+      this.#granted[at - from] = this.#ready[at]!.prepare(received);
     }
   }
 

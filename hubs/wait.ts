@@ -20,7 +20,7 @@ import { getCurrent } from "./current.ts";
 import type { GreenThread } from "./greenthread.ts";
 import { suspend } from "./suspend.ts";
 import type { BaseHub } from "./hub.ts";
-import { FdListener } from "./listeners.ts";
+import { FdListener, type Received } from "./listeners.ts";
 import type { Interest } from "./poller.ts";
 import { getHub } from "./registry.ts";
 import type { Cancellable } from "./scheduler.ts";
@@ -120,8 +120,10 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
    * Called from MAINLOOP when the descriptor is ready: try again, and then
    * {@linkcode succeed}, {@linkcode fail}, or neither to wait on. Must not
    * throw.
+   *
+   * @param received Has been received already.
    */
-  abstract attempt(): void;
+  abstract attempt(received: Received | null): void;
 
   /** Let go of what the wait needed; it is over. */
   abstract release(): void;
@@ -182,14 +184,14 @@ export abstract class OwnedWait extends FdListener implements SuspensionOwner {
    * taken off its descriptor in this very pass must not try: the number may
    * name something else by now. @internal
    */
-  override prepare(): Suspension | null {
-    return this.spent ? null : this.again();
+  override prepare(received: Received | null): Suspension | null {
+    return this.spent ? null : this.again(received);
   }
 
   /** Try again, though nobody may listen any more. @internal */
-  again(): Suspension | null {
+  again(received: Received | null = null): Suspension | null {
     if (!this.#waiting) return null;
-    this.attempt();
+    this.attempt(received);
     return this.#waiting ? null : this.#suspension;
   }
 

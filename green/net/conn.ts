@@ -8,6 +8,7 @@
  * @module
  */
 
+import { ROOM } from "../../ffi/aio_receive.ts";
 import { EAGAIN, ERRNO } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errors.ts";
 import { inetOf, pathOf, unpackInet } from "../../ffi/sockaddr.ts";
@@ -26,6 +27,7 @@ import {
 } from "../../ffi/socket_constants.ts";
 import { checkBoolean } from "../../hubs/checks.ts";
 import { getCurrent } from "../../hubs/current.ts";
+import type { Received } from "../../hubs/listeners.ts";
 import { READ } from "../../hubs/poller.ts";
 import { thread } from "../../hubs/thread.ts";
 import { disown } from "../../hubs/thrown.ts";
@@ -93,12 +95,17 @@ class ReadWait extends OwnedWait {
     this.#conn = conn;
   }
 
-  attempt(): void {
+  override get wants(): number {
+    if (this.spent) return 0;
+    return this.buffer === null ? SCRATCH_SIZE : this.buffer.length;
+  }
+
+  attempt(received: Received | null): void {
     const { buffer } = this;
     try {
       const got = buffer === null
-        ? this.#conn.receiveChunk(this.fd)
-        : this.#conn.receiveInto(this.fd, buffer);
+        ? this.#conn.receiveChunk(this.fd, received)
+        : this.#conn.receiveInto(this.fd, buffer, received);
       if (got !== undefined) this.succeed(got);
     } catch (error) {
       this.fail(error);
@@ -125,6 +132,8 @@ class Rare {
   writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
   /** The errno that has broken the connection; 0 for none. */
   reset = 0;
+  /** What the next read shall be told of, -errno; 0 for nothing. */
+  untold = 0;
   /** A write has met an error. */
   writerTold = false;
 }
@@ -300,8 +309,14 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   }
 
   /** Try to receive; undefined: nothing is there yet. @internal */
-  receiveInto(fd: number, p: Uint8Array): number | null | undefined {
-    const n = receive(fd, p);
+  receiveInto(
+    fd: number,
+    p: Uint8Array,
+    received: Received | null = null,
+  ): number | null | undefined {
+    const n = received === null
+      ? StreamConn.#receive(this, fd, p)
+      : StreamConn.#add(this, fd, p, received);
     if (n > 0) {
       if (n === p.length) this.#tries = MORE;
       else if (this.#tries === MORE) this.#tries = PAYS;
@@ -317,9 +332,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   }
 
   /** Try to receive a chunk; undefined: nothing is there yet. @internal */
-  receiveChunk(fd: number): Uint8Array<ArrayBuffer> | null | undefined {
+  receiveChunk(
+    fd: number,
+    received: Received | null = null,
+  ): Uint8Array<ArrayBuffer> | null | undefined {
     scratch ??= new Uint8Array(SCRATCH_SIZE);
-    const n = this.receiveInto(fd, scratch);
+    const n = this.receiveInto(fd, scratch, received);
     return typeof n === "number" ? scratch.slice(0, n) : n;
   }
 
@@ -448,6 +466,31 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
    */
   unref(): void {
     keepAlive(this.#fd, false);
+  }
+
+  static #receive(conn: StreamConn, fd: number, p: Uint8Array): number {
+    const rare = conn.#rare;
+    if (rare === null || rare.untold === 0) return receive(fd, p);
+    const { untold } = rare;
+    rare.untold = 0;
+    return untold;
+  }
+
+  /** Receive what there is behind that which was received ahead. */
+  static #add(
+    conn: StreamConn,
+    fd: number,
+    p: Uint8Array,
+    { count, bytes }: Received,
+  ): number {
+    if (count <= 0) return count;
+    p.set(bytes);
+    if (count < ROOM || count === p.length) return count;
+    const more = receive(fd, p.subarray(count));
+    if (more > 0) return count + more;
+    // The kernel tells of an error once.
+    if (more < 0 && more !== AGAIN) (conn.#rare ??= new Rare()).untold = more;
+    return count;
   }
 
   static #queue(conn: StreamConn): WriteQueue {
