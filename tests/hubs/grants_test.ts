@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { LIBC_PATHS } from "../../ffi/libc.ts";
+import { LIBC_ONLY } from "../helpers/grants.ts";
 import { testWith } from "../helpers/need.ts";
 import { projectUrl, runProgram } from "../helpers/spawn.ts";
 import {
@@ -15,18 +15,10 @@ import {
 } from "../helpers/strace.ts";
 import { hubName, WAYS } from "../helpers/ways.ts";
 
-const LIBC = LIBC_PATHS.find((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}) ?? "";
-
 /** libevent calls back, for which a list of libraries does not do. */
 const GRANTS = hubName === "libevent"
   ? ["--allow-ffi"]
-  : ["--allow-ffi", `--allow-ffi=${LIBC}`];
+  : ["--allow-ffi", LIBC_ONLY];
 
 const PARK = `
   import { getHub, sleep, spawn, trampoline, useHub } from "${

@@ -32,14 +32,20 @@ async function readOne(
   assertEquals(await reading.wait(), 3);
 }
 
+/** How many read beside the two: each is received from alone, or all at once. */
+const BESIDE = [0, 6];
+
 /**
  * Two readers whose data comes at once. The first to go on does `what` to the
  * other and then reads once more; returns what the other has seen.
  */
 async function meddle(
+  beside: number,
   what: (other: number, conns: TcpConn[], gts: { kill(): void }[]) => void,
 ): Promise<unknown[]> {
   const pairs = [await tcpPair(), await tcpPair()];
+  const more: [TcpConn, TcpConn][] = [];
+  while (more.length < beside) more.push(await tcpPair());
   const conns = pairs.map(([, conn]) => conn);
   const seen: unknown[] = [];
   let first = true;
@@ -61,12 +67,17 @@ async function meddle(
     }
   };
   const gts = [spawn(read, 0), spawn(read, 1)];
-  const ended = gts.map((gt) => gt.wait().catch(() => {}));
+  const others = more.map(([, conn]) =>
+    spawn(() => conn.read(new Uint8Array(8)))
+  );
+  const ended = [...gts, ...others].map((gt) => gt.wait().catch(() => {}));
   await sleep(0);
   await sleep(0);
-  for (const [client] of pairs) await client.write(ONE);
-  await Promise.all(ended);
-  for (const conn of pairs.flat()) conn.close();
+  for (const [client] of [...pairs, ...more]) void client.write(ONE);
+  const results = await Promise.all(ended);
+  // Those of a hub that was closed wait for ever: they are received from first.
+  assertEquals(results.slice(2), new Array(beside).fill(3));
+  for (const conn of [...pairs, ...more].flat()) conn.close();
   return seen;
 }
 
@@ -91,10 +102,12 @@ test("readers of one sweep go on in the kernel's order", async () => {
   else assertEquals(seen.toSorted((a, b) => a - b), all);
 });
 
-test("a reader whose data was received gets it, though its socket is closed meanwhile", async () => {
-  const seen = await meddle((other, conns) => conns[other]!.close());
-  assertEquals(seen, [3, [...ONE], "IOClosed"]);
-});
+for (const beside of BESIDE) {
+  test(`a reader whose data was received gets it, though its socket is closed meanwhile, ${beside} beside it`, async () => {
+    const seen = await meddle(beside, (other, conns) => conns[other]!.close());
+    assertEquals(seen, [3, [...ONE], "IOClosed"]);
+  });
+}
 
 test("a reader of a later batch learns of the close, whatever its number names by then", async () => {
   const pairs: [TcpConn, TcpConn][] = [];
@@ -125,31 +138,40 @@ test("a reader of a later batch learns of the close, whatever its number names b
   assertEquals(others.length > 0, true);
 });
 
-test("a reader whose data was received gets it, though it is killed meanwhile", async () => {
-  const seen = await meddle((other, _conns, gts) => gts[other]!.kill());
-  assertEquals(seen, [3, [...ONE], "GreenletExit"]);
-});
+for (const beside of BESIDE) {
+  test(`a reader whose data was received gets it, though it is killed meanwhile, ${beside} beside it`, async () => {
+    const seen = await meddle(
+      beside,
+      (other, _conns, gts) => gts[other]!.kill(),
+    );
+    assertEquals(seen, [3, [...ONE], "GreenletExit"]);
+  });
+}
 
-test("what was received is delivered by the hub that follows", async () => {
-  let next = Promise.resolve();
-  const seen = await meddle((other, conns) => {
-    // The listener of the second read is the new hub's.
-    next = Promise.resolve(getHub().close()).then(() => {
-      conns[other]!.close();
+for (const beside of BESIDE) {
+  test(`what was received is delivered by the hub that follows, ${beside} beside it`, async () => {
+    let next = Promise.resolve();
+    const seen = await meddle(beside, (other, conns) => {
+      // The listener of the second read is the new hub's.
+      next = Promise.resolve(getHub().close()).then(() => {
+        conns[other]!.close();
+      });
     });
+    await next;
+    assertEquals(seen.slice(0, 2), [3, [...ONE]]);
   });
-  await next;
-  assertEquals(seen.slice(0, 2), [3, [...ONE]]);
-});
+}
 
-test("what was received is delivered though the hub is told to stop", async () => {
-  const seen = await meddle((other, conns) => {
-    getHub().abort();
-    conns[other]!.closeWrite();
-    setTimeout(() => conns[other]!.close(), 5);
+for (const beside of BESIDE) {
+  test(`what was received is delivered though the hub is told to stop, ${beside} beside it`, async () => {
+    const seen = await meddle(beside, (other, conns) => {
+      getHub().abort();
+      conns[other]!.closeWrite();
+      setTimeout(() => conns[other]!.close(), 5);
+    });
+    assertEquals(seen, [3, [...ONE], "IOClosed"]);
   });
-  assertEquals(seen, [3, [...ONE], "IOClosed"]);
-});
+}
 
 test("StopServe while another connection was being accepted: that one is served", async () => {
   using listener = listen({ hostname: "127.0.0.1", port: 0 });
