@@ -69,8 +69,13 @@ const MORE = -1;
 const PAYS = 0;
 /** Has been in vain once: ... */
 const DOUBTFUL = 1;
-/** ... and again, so that so many reads wait first. */
-const WAITS = 64;
+/** ... and again, so that a few reads wait first; if it still is in vain, ... */
+const FEWEST_WAITS = 8;
+/** ... twice as many, up to this. */
+const MOST_WAITS = 64;
+/** How many they are is in the higher bits, how many are left in these. */
+const LEFT = 0xff;
+const TOTAL = 8;
 
 let lastSent = Promise.resolve(0);
 let lastLength = 0;
@@ -255,7 +260,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   }
 
   static #mayTry(conn: StreamConn): boolean {
-    if (conn.#tries > DOUBTFUL) {
+    if (conn.#tries > DOUBTFUL && (conn.#tries & LEFT) !== 0) {
       conn.#tries--;
       return false;
     }
@@ -266,7 +271,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
   static #learn(conn: StreamConn, found: boolean): void {
     if (conn.#tries === MORE) return;
     if (found) conn.#tries = PAYS;
-    else conn.#tries = conn.#tries === PAYS ? DOUBTFUL : WAITS;
+    else if (conn.#tries === PAYS) conn.#tries = DOUBTFUL;
+    else {
+      const last = conn.#tries >> TOTAL;
+      const waits = Math.min(MOST_WAITS, Math.max(FEWEST_WAITS, 2 * last));
+      conn.#tries = (waits << TOTAL) + waits;
+    }
   }
 
   static #wait(conn: StreamConn, buffer: Uint8Array | null): Promise<unknown> {
