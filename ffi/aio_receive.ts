@@ -17,7 +17,7 @@ import {
   Memory,
   shareContext,
 } from "./aio_context.ts";
-import { EAGAIN, EBADF, EINTR } from "./constants.ts";
+import { EAGAIN, EBADF, EINTR, ENOMEM } from "./constants.ts";
 
 /** So many at a time. */
 export const MOST = 32;
@@ -30,6 +30,11 @@ const IOCB_WORDS = IOCB_SIZE / WORD;
 const FILDES = 20 / WORD;
 const NBYTES = 32 / WORD;
 const NOT_DONE = -EINTR;
+
+/** Linux's numbers, since nobody else has this: sockets' own begin at ENOTSOCK. */
+const EPIPE = 32;
+const ENOTSOCK = 88;
+const EOPNOTSUPP = 95;
 
 /** See the module. */
 export class AioReceive {
@@ -71,7 +76,7 @@ export class AioReceive {
     }
   }
 
-  /** It has failed, and is of no use. */
+  /** It is of no use here: not to be run again. */
   get broken(): boolean {
     return this.#broken;
   }
@@ -106,9 +111,20 @@ export class AioReceive {
       const place = context.data - 1;
       // Somebody else's.
       if (place < 0) continue;
-      this.#results[place] = context.result;
+      this.#results[place] = this.#judged(context.result);
       left--;
     }
+  }
+
+  /**
+   * What a socket has to say counts. What a kernel says that cannot read
+   * sockets so, of one that has lost nothing by it, does not.
+   */
+  #judged(result: number): number {
+    if (result >= 0 || result === -EAGAIN || result === -EPIPE) return result;
+    if (result < -ENOTSOCK && result !== -EOPNOTSUPP) return result;
+    if (result !== -EINTR && result !== -ENOMEM) this.#broken = true;
+    return NOT_DONE;
   }
 
   /** Bytes received, 0 at the end; -errno: EINTR if it was not tried. */

@@ -28,6 +28,11 @@ export class Receiving {
    */
   receive(ready: readonly FdListener[], from: number, to: number): boolean {
     if (to - from < FEWEST || this.#aio === undefined) return false;
+    if (this.#aio?.broken === true) {
+      this.#aio.close();
+      this.#aio = undefined;
+      return false;
+    }
     let wanted = 0;
     for (let at = from; at < to; at++) {
       if (ready[at]!.wants > 0) wanted++;
@@ -40,10 +45,7 @@ export class Receiving {
       this.#places[at - from] = wants > 0 ? aio.want(fd, wants) : NOWHERE;
     }
     aio.run();
-    if (!aio.broken) return true;
-    this.close();
-    this.#aio = undefined;
-    return false;
+    return true;
   }
 
   /** What was received for one of them; null: it is up to him. */

@@ -6,7 +6,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { AioReceive, MOST, ROOM } from "../../ffi/aio_receive.ts";
-import { EINTR } from "../../ffi/constants.ts";
+import { EAGAIN, EFD_NONBLOCK, EINTR } from "../../ffi/constants.ts";
+import { libc } from "../../ffi/libc.ts";
 import { closeSocket, openSocketPair, transmit } from "../../ffi/socket.ts";
 import type { TcpConn, UnixConn } from "../../green/net.ts";
 import { getHub, sleep, spawn } from "../../mod.ts";
@@ -223,6 +224,27 @@ test("a descriptor that is not open is left to its reader, and so is what follow
       if (i !== 1) closeSocket(near);
       closeSocket(far);
     });
+  }
+});
+
+test("what a kernel says that cannot read sockets so is not told to the reader", () => {
+  if (Deno.build.os !== "linux") return;
+  const [near, far] = openSocketPair();
+  // Refuses to be read in less than eight bytes.
+  const eventfd = libc().eventfd(1, EFD_NONBLOCK);
+  const aio = new AioReceive();
+  try {
+    transmit(far, pattern(5));
+    aio.want(near, 30);
+    aio.want(eventfd, 4);
+    aio.want(near, 30);
+    aio.run();
+    assertEquals([0, 1, 2].map((at) => aio.count(at)), [5, -EINTR, -EAGAIN]);
+    assertEquals(aio.broken, true);
+    assertEquals(aio.bytes(0), pattern(5));
+  } finally {
+    aio.close();
+    for (const fd of [near, far, eventfd]) closeSocket(fd);
   }
 });
 
