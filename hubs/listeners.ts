@@ -86,9 +86,10 @@ export abstract class FdListener {
 
   /**
    * The descriptor is ready: do what needs no turn of anybody's. What it
-   * returns is fired in place of a call. @internal
+   * returns is fired in place of a call.
    *
    * @param _received Only what it {@linkcode FdListener.wants}.
+   * @internal
    */
   prepare(_received: Received | null): Suspension | null {
     return null;

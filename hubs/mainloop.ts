@@ -16,8 +16,9 @@
  *    ready come before it.
  * 3. Sweep the poller into a list; only then call the listeners on it, in the
  *    kernel's order, leaving out those spent during this very pass. Green
- *    sockets are received from some at a time, just before; whoever is given
- *    something so counts as resumed, and they go on together. Then end the
+ *    sockets are received from some at a time, in one system call where that can
+ *    be, just before; whoever is given something so counts as resumed, and they
+ *    go on together. Then end the
  *    waits of `trampoline` whose time is over: data wins over a timeout. If
  *    nothing is ready, and the pass before did something, wait briefly and
  *    sweep again.

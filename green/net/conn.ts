@@ -318,7 +318,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     this.#reader = latestLike(latest) ?? latest;
   }
 
-  /** Try to receive; undefined: nothing is there yet. @internal */
+  /**
+   * Try to receive; undefined: nothing is there yet.
+   *
+   * @param received Has been received already.
+   * @internal
+   */
   receiveInto(
     fd: number,
     p: Uint8Array,
@@ -341,7 +346,12 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     throw StreamConn.#readError(this, n === 0 ? reset : -n);
   }
 
-  /** Try to receive a chunk; undefined: nothing is there yet. @internal */
+  /**
+   * Try to receive a chunk; undefined: nothing is there yet.
+   *
+   * @param received Has been received already.
+   * @internal
+   */
   receiveChunk(
     fd: number,
     received: Received | null = null,
