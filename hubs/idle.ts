@@ -173,6 +173,11 @@ export class Idle {
   /** Give it one turn, whether it is time or not. */
   async turn(): Promise<void> {
     await macrotask();
+    this.turned();
+  }
+
+  /** It had one. */
+  turned(): void {
     this.#fairness.turned();
   }
 

@@ -58,8 +58,13 @@ import type { ListenerTable, LostWaiter } from "./table.ts";
 import { PATIENCE, thread } from "./thread.ts";
 import { Timer, type TimerExtras } from "./timers.ts";
 
-/** Microtasks a resumed greenthread is given before it costs a turn. */
-const MAX_HOPS = 50;
+/**
+ * Microtasks a resumed greenthread is given before it is waited for in a dearer
+ * way: most need two or three.
+ */
+const MAX_HOPS = 16;
+/** The same while it is observed, which ends then. */
+const MAX_OBSERVED_HOPS = 50;
 
 /**
  * So many descriptors that are ready are prepared in one go. One kind of work
@@ -108,6 +113,8 @@ export class Mainloop {
   #expired: (() => void)[] = [];
   /** How many were resumed, in this wave, and have not waited again. */
   #awaited = 0;
+  /** Called when they all have. */
+  #allWait: ((turned: boolean) => void) | null = null;
   /** Tells them from those who were given up on earlier. */
   #wave = ++waves;
   /** Who was resumed last in the step under way; only if it is observed. */
@@ -221,7 +228,7 @@ export class Mainloop {
     // Who was resumed by it runs after this.
     thread.observer?.lap(who);
     who.wave = 0;
-    this.#awaited--;
+    if (--this.#awaited === 0) this.#allWait?.(false);
   }
 
   /** Tell a listener in the next pass why it waits in vain. */
@@ -340,9 +347,12 @@ export class Mainloop {
           if (this.#awaited > 0) {
             // What was called has returned; who was resumed by it runs now.
             thread.observer?.lap(null);
+            const most = thread.observer === null
+              ? MAX_HOPS
+              : MAX_OBSERVED_HOPS;
             let hops = 0;
-            do await TURN; while (this.#awaited > 0 && ++hops < MAX_HOPS);
-            if (this.#awaited > 0) await this.#giveUp();
+            do await TURN; while (this.#awaited > 0 && ++hops < most);
+            while (this.#awaited > 0) await this.#waitOn();
           }
           thread.observer?.lap(this.#ran);
           this.#ran = null;
@@ -379,15 +389,25 @@ export class Mainloop {
   }
 
   /**
-   * They are very many awaits deep, or off in an ordinary one, or will never
-   * wait again. A turn of Deno's loop tells: before it, all microtasks run.
+   * They are very many awaits deep, or make calls that need no wait, or are off
+   * in an ordinary await, or will never wait again: go on when they all wait, or
+   * without them. A turn of Deno's loop tells: before it, all microtasks run.
    */
-  async #giveUp(): Promise<void> {
+  async #waitOn(): Promise<void> {
     thread.observer?.lap(this.#ran);
     thread.observer?.pause();
     this.#ran = null;
-    await this.#idle.turn();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#allWait = resolve;
+    const turn = setImmediate(resolve, true);
+    const turned = await promise;
+    this.#allWait = null;
     thread.observer?.restart();
+    if (!turned) {
+      clearImmediate(turn);
+      return;
+    }
+    this.#idle.turned();
     if (this.#awaited === 0) return;
     this.#awaited = 0;
     this.#wave = ++waves;

@@ -569,3 +569,48 @@ hubTest(
     assertStrictEquals(await failure(again), boom);
   },
 );
+
+hubTest(
+  "whoever is hundreds of awaits deep costs no turn of Deno's loop",
+  async () => {
+    let quick = 0;
+    // It may be time for a turn in any case: not every time.
+    for (let round = 0; round < 20; round++) {
+      const order: string[] = [];
+      const deep = spawn(async () => {
+        await sleep();
+        setImmediate(() => order.push("turn"));
+        for (let i = 0; i < 200; i++) await null;
+        order.push("deep");
+        await sleep();
+      });
+      const next = spawn(async () => {
+        await sleep();
+        order.push("next");
+      });
+      for (const gt of [deep, next]) await gt.wait();
+      while (order.length < 3) await macrotask();
+      assert(order.indexOf("deep") < order.indexOf("next"));
+      if (order[2] === "turn") quick++;
+    }
+    assert(quick > 0);
+  },
+);
+
+hubTest(
+  "whoever is off in an ordinary await is waited for no longer than a turn",
+  async () => {
+    let done = false;
+    const off = spawn(async () => {
+      await sleep();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      done = true;
+    });
+    await sleep();
+    await sleep();
+    await sleep();
+    assertEquals(done, false);
+    await off.wait();
+    assertEquals(done, true);
+  },
+);
