@@ -329,9 +329,7 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     p: Uint8Array,
     received: Received | null = null,
   ): number | null | undefined {
-    const n = received === null
-      ? StreamConn.#receive(this, fd, p)
-      : StreamConn.#add(this, fd, p, received);
+    const n = StreamConn.#receive(this, fd, p, received);
     if (n > 0) {
       if (n === p.length) this.#tries = MORE;
       else if (this.#tries === MORE) this.#tries = PAYS;
@@ -488,12 +486,22 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     keepAlive(this.#fd, false);
   }
 
-  static #receive(conn: StreamConn, fd: number, p: Uint8Array): number {
+  static #receive(
+    conn: StreamConn,
+    fd: number,
+    p: Uint8Array,
+    received: Received | null,
+  ): number {
+    if (received !== null && received.count > 0) {
+      return StreamConn.#add(conn, fd, p, received);
+    }
     const rare = conn.#rare;
-    if (rare === null || rare.untold === 0) return receive(fd, p);
-    const { untold } = rare;
-    rare.untold = 0;
-    return untold;
+    if (rare !== null && rare.untold !== 0) {
+      const { untold } = rare;
+      rare.untold = 0;
+      return untold;
+    }
+    return received === null ? receive(fd, p) : received.count;
   }
 
   /** Receive what there is behind that which was received ahead. */
@@ -503,13 +511,15 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     p: Uint8Array,
     { count, bytes }: Received,
   ): number {
-    if (count <= 0) return count;
     p.set(bytes);
     if (count < ROOM || count === p.length) return count;
     const more = receive(fd, p.subarray(count));
     if (more > 0) return count + more;
     // The kernel tells of an error once.
-    if (more < 0 && more !== AGAIN) (conn.#rare ??= new Rare()).untold = more;
+    if (more < 0 && more !== AGAIN) {
+      (conn.#rare ??= new Rare()).untold = more;
+      StreamConn.#remember(conn, -more);
+    }
     return count;
   }
 

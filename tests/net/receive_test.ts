@@ -22,7 +22,15 @@ import {
   type Trace,
   traceModule,
 } from "../helpers/strace.ts";
-import { pattern, readAll, reset, tcpPair, test, unixPair } from "./rig.ts";
+import {
+  pattern,
+  readAll,
+  reset,
+  settled,
+  tcpPair,
+  test,
+  unixPair,
+} from "./rig.ts";
 
 type Pair = [client: TcpConn | UnixConn, server: TcpConn | UnixConn];
 
@@ -117,28 +125,57 @@ test("streams of many connections carry every byte", async () => {
   close(pairs);
 });
 
-test("ends, resets and data that come at once are told apart", async () => {
-  const pairs = await pairsOf(MANY, tcpPair);
-  const read = async (conn: Pair[1]): Promise<unknown[]> => {
-    const seen: unknown[] = [];
-    const p = new Uint8Array(2 * ROOM);
-    try {
-      for (let n: number | null = 0; n !== null;) {
-        seen.push(n = await conn.read(p));
+/** How many greenthreads are busy beside it: where many are, reads wait first. */
+for (const busy of [0, 3]) {
+  test(`ends, resets and data that come at once are told apart, ${busy} busy beside it`, async () => {
+    let on = true;
+    const others = Array.from({ length: busy }, () =>
+      spawn(async () => {
+        while (on) await sleep();
+      }));
+    const pairs = await pairsOf(MANY, tcpPair);
+    const read = async (conn: Pair[1]): Promise<unknown[]> => {
+      const seen: unknown[] = [];
+      const p = new Uint8Array(2 * ROOM);
+      try {
+        for (let n: number | null = 0; n !== null;) {
+          seen.push(n = await conn.read(p));
+        }
+      } catch (error) {
+        seen.push((error as { code?: string }).code);
       }
-    } catch (error) {
-      seen.push((error as { code?: string }).code);
-    }
-    return seen;
-  };
-  const got = await together(pairs, read, (conn, i) => {
-    // As many as are received at first: what comes behind is met right then.
-    if (i % 4 < 2) void conn.write(pattern(i % 4 === 0 ? ROOM : 5));
-    if (i % 2 === 0) reset(conn);
-    else conn.close();
+      return seen;
+    };
+    const got = await together(pairs, read, (conn, i) => {
+      // As many as are received at first: what comes behind is met right then.
+      if (i % 4 < 2) void conn.write(pattern(i % 4 === 0 ? ROOM : 5));
+      if (i % 2 === 0) reset(conn);
+      else conn.close();
+    });
+    const kinds = [[ROOM, "ECONNRESET"], [5, null], ["ECONNRESET"], [null]];
+    on = false;
+    for (const gt of others) await gt.wait();
+    assertEquals(got, pairs.map((_, i) => kinds[i % 4]!));
+    close(pairs);
   });
-  const kinds = [[ROOM, "ECONNRESET"], [5, null], ["ECONNRESET"], [null]];
-  assertEquals(got, pairs.map((_, i) => kinds[i % 4]!));
+}
+
+test("a reset behind the data is told to the writer, too", async () => {
+  const pairs = await pairsOf(8, tcpPair);
+  const got = await together(pairs, async (conn) => {
+    const n = await conn.read(new Uint8Array(2 * ROOM));
+    const codes: unknown[] = [];
+    for (const call of [conn.write, conn.write, conn.read]) {
+      const error = await settled(call.call(conn, new Uint8Array(1)));
+      codes.push((error as { code?: string }).code);
+    }
+    return [n, ...codes];
+  }, (conn) => {
+    void conn.write(pattern(ROOM));
+    reset(conn);
+  });
+  const each = [ROOM, "ECONNRESET", "EPIPE", "ECONNRESET"];
+  assertEquals(got, pairs.map(() => each));
   close(pairs);
 });
 
