@@ -1,7 +1,7 @@
 /**
- * io_uring, for the same one thing as `aio_poll.ts`: to be told on an eventfd when a
- * descriptor polls readable. For kernels and sandboxes that allow this and not
- * Linux AIO.
+ * io_uring, for the same one thing as `aio_poll.ts`: to be told on an eventfd
+ * when a descriptor polls readable. For kernels and sandboxes that allow this
+ * and not Linux AIO.
  *
  * Traps it guards: the rings are memory shared with the kernel, reached here by
  * address alone (`memcpy`), so that a scoped grant suffices; completions must

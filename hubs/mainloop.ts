@@ -18,10 +18,9 @@
  *    kernel's order, leaving out those spent during this very pass. Green
  *    sockets are received from some at a time, in one system call where that can
  *    be, just before; whoever is given something so counts as resumed, and they
- *    go on together. Then end the
- *    waits of `trampoline` whose time is over: data wins over a timeout. If
- *    nothing is ready, and the pass before did something, wait briefly and
- *    sweep again.
+ *    go on together. Then end the waits of `trampoline` whose time is over: data
+ *    wins over a timeout. If nothing is ready, and the pass before did something,
+ *    wait briefly and sweep again.
  * 4. A descriptor nobody listens to is forgotten.
  * 5. Stopping: leave. Nothing pending that could ever wake it: leave; the
  *    next switch, timer, listener or spawn starts it again.
@@ -129,6 +128,7 @@ export class Mainloop {
   #readyAt = 0;
   /** What the preparation of the batch under way has yielded. */
   readonly #granted: (Suspension | null)[] = new Array(BATCH).fill(null);
+  /** What it receives with. */
   readonly #receiving = new Receiving();
   #swept = false;
   #busy = false;

@@ -18,21 +18,13 @@ import {
   whyNoLibc,
 } from "../../ffi/libc.ts";
 import { EBADF, ENOENT } from "../../ffi/constants.ts";
+import { LIBC, LIBC_ONLY } from "../helpers/grants.ts";
 import { findCommand, testWith } from "../helpers/need.ts";
 import { projectUrl, runProgram } from "../helpers/spawn.ts";
 
 libc();
 
 const MOD = projectUrl("mod.ts");
-
-/** The path of libc as a user would grant it. */
-const granted = LIBC_PATHS.find((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
 
 /** Greenthreads that play ball over a pipe; and a timer, and a Deno timer. */
 const PLAY = `
@@ -68,12 +60,12 @@ const PLAY = `
 
 for (const name of ["epolls", "poll", "selects"]) {
   Deno.test(`libc() under --allow-ffi=<path> carries ${name} end to end`, async () => {
-    assert(granted !== undefined, "no libc at the usual places");
+    assert(LIBC !== "", "no libc at the usual places");
     const { code, stdout, stderr } = await runProgram(
       `import { useHub } from "${MOD}";
        useHub("${name}");
        ${PLAY}`,
-      { flags: [`--allow-ffi=${granted}`] },
+      { flags: [LIBC_ONLY] },
     );
     assertEquals(stderr, "");
     assertEquals(stdout, `${name} 5 Timeout EBADF\n`);
@@ -121,9 +113,9 @@ Deno.test("libc() under a grant for another library names the flag, too", async 
 });
 
 Deno.test("libc() finds a grant that is a folder's", async () => {
-  assert(granted !== undefined);
+  assert(LIBC !== "");
   const { stdout, stderr } = await runProgram(PLAY, {
-    flags: [`--allow-ffi=${granted.replace(/\/[^/]*$/, "")}`],
+    flags: [`--allow-ffi=${LIBC.replace(/\/[^/]*$/, "")}`],
   });
   assertEquals(stderr, "");
   assertStringIncludes(stdout, "5 Timeout EBADF");
@@ -202,7 +194,7 @@ Deno.test("errnoCell is what the very last call left", () => {
 });
 
 Deno.test("errno() is right under a scoped grant as well", async () => {
-  assert(granted !== undefined);
+  assert(LIBC !== "");
   const { stdout, stderr } = await runProgram(
     `import { errno, libc, hasFullGrant } from "${projectUrl("ffi/libc.ts")}";
      libc();
@@ -215,7 +207,7 @@ Deno.test("errno() is right under a scoped grant as well", async () => {
        if (errno() !== ${ENOENT}) wrong++;
      }
      console.log(hasFullGrant(), wrong);`,
-    { flags: [`--allow-ffi=${granted}`] },
+    { flags: [LIBC_ONLY] },
   );
   assertEquals([stdout, stderr], ["false 0\n", ""]);
 });

@@ -2,7 +2,8 @@
 
 import { LIBC_PATHS } from "../../ffi/libc.ts";
 
-const LIBC: string = LIBC_PATHS.find((path) => {
+/** The path of libc as a user would grant it; "" if it is nowhere. */
+export const LIBC: string = LIBC_PATHS.find((path) => {
   try {
     return Deno.statSync(path).isFile;
   } catch {

@@ -26,6 +26,7 @@ import {
   useHub,
 } from "../../mod.ts";
 import { countFds } from "../helpers/fds.ts";
+import { LIBC_ONLY } from "../helpers/grants.ts";
 import { testWith } from "../helpers/need.ts";
 import { projectUrl, runProgram } from "../helpers/spawn.ts";
 import {
@@ -37,18 +38,6 @@ import {
 } from "../helpers/strace.ts";
 
 getHub();
-
-const LIBC = [
-  `/lib/${Deno.build.arch}-linux-gnu/libc.so.6`,
-  "/lib64/libc.so.6",
-  "/usr/lib/libc.so.6",
-].find((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}) ?? "";
 
 function pipe(): [reader: number, writer: number] {
   const fds = new Int32Array(2);
@@ -194,7 +183,7 @@ Deno.test("GREENHUB_PARKING that is unknown is named in the error", async () => 
 Deno.test("epolls parks without a thread under a scoped grant too", async () => {
   for (const way of ["aio", "uring"]) {
     const result = await runProgram(PROGRAM, {
-      flags: [`--allow-ffi=${LIBC}`, "--allow-env=GREENHUB_PARKING"],
+      flags: [LIBC_ONLY, "--allow-env=GREENHUB_PARKING"],
       args: ["epolls"],
       env: { GREENHUB_PARKING: way },
     });

@@ -13,7 +13,7 @@ import {
   FD_CLOEXEC,
   O_NONBLOCK,
 } from "../../ffi/constants.ts";
-import { libc, LIBC_PATHS } from "../../ffi/libc.ts";
+import { libc } from "../../ffi/libc.ts";
 import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
 import {
   getHub,
@@ -27,6 +27,7 @@ import {
 } from "../../mod.ts";
 import { connect, listen } from "../../green/net.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
+import { LIBC_ONLY } from "../helpers/grants.ts";
 import { projectUrl, runProgram } from "../helpers/spawn.ts";
 import {
   bytes,
@@ -494,7 +495,6 @@ test("connect() gives a TCP connection that hangs its time, no more", async () =
 });
 
 test("connect() and listen() work under a grant for libc alone", async () => {
-  const path = LIBC_PATHS.find(exists)!;
   const result = await runProgram(
     `import { connect, listen, listenDatagram } from "${
       projectUrl("green/net.ts")
@@ -509,7 +509,7 @@ test("connect() and listen() work under a grant for libc alone", async () => {
      console.log((await udp.receive())[0].length);
      const e = await connect({ port: 1 }).catch((e) => e);
      console.log(e.code);`,
-    { flags: [`--allow-ffi=${path}`], env: { EVENTLET_HUB: undefined } },
+    { flags: [LIBC_ONLY], env: { EVENTLET_HUB: undefined } },
   );
   assertEquals(result.stdout, "3\n2\nECONNREFUSED\n", result.stderr);
   assertEquals(result.code, 0);
