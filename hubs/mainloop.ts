@@ -54,7 +54,7 @@ import { RunQueue } from "./run_queue.ts";
 import type { Entry } from "./scheduler.ts";
 import type { Suspension } from "./suspension.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
-import { PATIENCE, thread } from "./thread.ts";
+import { CALLS, PATIENCE, thread } from "./thread.ts";
 import { Timer, type TimerExtras } from "./timers.ts";
 
 /**
@@ -364,6 +364,7 @@ export class Mainloop {
             thread.observer?.restart();
           }
           if (!this.#step()) break;
+          thread.calls = CALLS + this.#fired;
         }
         if (this.#last !== null || this.#closed || !this.#alive()) break;
         if (this.#busy || this.#more) {

@@ -42,6 +42,13 @@ export interface StepObserver {
  */
 export const PATIENCE = 1000;
 
+/**
+ * So many calls of sockets and descriptors may need no wait, from one step of
+ * MAINLOOP to the next, beside one for each who was resumed by it: then one
+ * goes by the hub.
+ */
+export const CALLS = 31;
+
 interface Thread {
   hub: Scheduler | null;
   /** Descriptors waits for which keep no process alive; null: there are none. */
@@ -50,6 +57,8 @@ interface Thread {
   crowded: boolean;
   /** Calls that need no wait before one shall wait all the same. */
   patience: number;
+  /** The same for calls of sockets and descriptors. */
+  calls: number;
   /** Null costs one look at each step and each spawn. */
   observer: StepObserver | null;
   /** Set by the registry: makes the hub at first use. */
@@ -65,6 +74,7 @@ export const thread: Thread = {
   background: null,
   crowded: false,
   patience: PATIENCE,
+  calls: CALLS,
   observer: null,
   makeHub: () => {
     throw new Error("No hub: hubs/registry.ts was not loaded");

@@ -29,22 +29,18 @@ import {
   type Suspension,
   type SuspensionOwner,
 } from "./suspension.ts";
-import { thread } from "./thread.ts";
+import { CALLS, thread } from "./thread.ts";
 import { refused } from "./thrown.ts";
 import { Timeout } from "./timeout.ts";
 
-/** Calls that may succeed without a wait before one must go by the hub. */
-const PATIENCE = 32;
-let left = PATIENCE;
-
 /**
- * Count a call that needed no wait. True once in a while: the caller shall go
- * by the hub then, or a greenthread that always finds data would never let
- * anybody else run.
+ * Count a call that needed no wait. True if there were many since MAINLOOP's
+ * last step: the caller shall go by the hub then, or a greenthread that always
+ * finds data would never let anybody else run.
  */
 export function impatient(): boolean {
-  if (--left > 0) return false;
-  left = PATIENCE;
+  if (--thread.calls >= 0) return false;
+  thread.calls = CALLS;
   return !getCurrent().isMainloop;
 }
 
