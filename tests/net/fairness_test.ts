@@ -200,3 +200,30 @@ test("who is killed while a failure comes back by the hub learns of that", async
   assert(reasons.some((one) => one instanceof IOClosed));
   assert(reasons.some((one) => one instanceof GreenletExit));
 });
+
+test("greenthreads resumed together may each make a call that needs no wait", async () => {
+  const pairs = await Promise.all(Array.from({ length: 30 }, () => tcpPair()));
+  const byte = new Uint8Array(1);
+  const turns: [before: number, after: number][] = [];
+  const gts = pairs.map(([, conn]) =>
+    spawn(async () => {
+      for (let round = 0; round < 3; round++) {
+        await conn.read(new Uint8Array(1));
+        const before = getHub().statistics().passes;
+        await conn.write(byte);
+        turns.push([before, getHub().statistics().passes]);
+      }
+    })
+  );
+  for (let round = 0; round < 3; round++) {
+    // They wait by then, and are ready all at once.
+    await sleep(0);
+    await sleep(0);
+    for (const [client] of pairs) void client.write(byte);
+    for (const [client] of pairs) await client.read(new Uint8Array(1));
+  }
+  await Promise.all(gts.map((gt) => gt.wait()));
+  assertEquals(turns.length, 90);
+  assertEquals(turns.filter(([before, after]) => after !== before), []);
+  for (const conn of pairs.flat()) conn.close();
+});
