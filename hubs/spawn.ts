@@ -8,11 +8,9 @@ import { GreenletExit, HubError } from "./errors.ts";
 import { getCurrent } from "./current.ts";
 import { type AnyFunction, GreenThread } from "./greenthread.ts";
 import { killGreenThread } from "./kill.ts";
-import { suspend } from "./suspend.ts";
+import { Sleep, suspend } from "./suspend.ts";
 import { checkDelay } from "./checks.ts";
 import { getHub } from "./registry.ts";
-import type { Cancellable } from "./scheduler.ts";
-import type { SuspensionOwner } from "./suspension.ts";
 import { currentHub } from "./thread.ts";
 import { refused } from "./thrown.ts";
 
@@ -142,15 +140,6 @@ export function spawnAfterLocal<A extends unknown[], T>(
   return gt;
 }
 
-/** A sleep under way, undone by cancelling its timer. */
-class Sleep implements SuspensionOwner {
-  timer: Cancellable | null = null;
-
-  abandoned(): void {
-    this.timer?.cancel();
-  }
-}
-
 /**
  * Let others run: for `ms` milliseconds, never less; 0 yields, so everything
  * else that is ready runs first.
@@ -180,16 +169,7 @@ function sleepFor(ms: number): Promise<void> {
       "Cannot sleep: do not call blocking functions from the mainloop",
     );
   }
-  const owner = new Sleep();
-  const suspension = suspend(hub, owner);
-  try {
-    owner.timer = hub.callLater(ms, () => suspension.resume());
-  } catch (error) {
-    // The hub's clock has thrown.
-    suspension.withdraw();
-    throw error;
-  }
-  return suspension.promise as Promise<void>;
+  return new Sleep(hub, ms).suspension.promise as Promise<void>;
 }
 
 /**

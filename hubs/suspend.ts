@@ -9,7 +9,7 @@
 
 import { context, main } from "./current.ts";
 import { HubError } from "./errors.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { Cancellable, Scheduler } from "./scheduler.ts";
 import { Scope } from "./scope.ts";
 import { Suspension, type SuspensionOwner } from "./suspension.ts";
 
@@ -42,4 +42,40 @@ export function suspend(
   hub.waits(current);
   hub.launch();
   return suspension;
+}
+
+/**
+ * A wait of the current greenthread for time to pass.
+ * @internal
+ */
+export class Sleep implements SuspensionOwner {
+  /** The wait; its owner is this. */
+  readonly suspension: Suspension;
+  readonly #timer: Cancellable;
+
+  /**
+   * Begin it; it is over after `ms`.
+   *
+   * @throws As {@linkcode suspend}, and what the hub's clock throws.
+   */
+  constructor(hub: Scheduler, ms: number) {
+    const suspension = this.suspension = suspend(hub, this);
+    try {
+      this.#timer = hub.callLater(ms, () => suspension.resume());
+    } catch (error) {
+      // The hub's clock has thrown.
+      suspension.withdraw();
+      throw error;
+    }
+  }
+
+  /** It was broken off. */
+  abandoned(): void {
+    this.cancel();
+  }
+
+  /** The time shall not end it any more. */
+  cancel(): void {
+    this.#timer.cancel();
+  }
 }

@@ -18,7 +18,7 @@
 import { HubError } from "./errors.ts";
 import { getCurrent } from "./current.ts";
 import type { GreenThread } from "./greenthread.ts";
-import { suspend } from "./suspend.ts";
+import { Sleep, suspend } from "./suspend.ts";
 import type { BaseHub } from "./hub.ts";
 import { FdListener, type Received } from "./listeners.ts";
 import type { Interest } from "./poller.ts";
@@ -326,10 +326,7 @@ export class Limit {
 
   /** Wait for `ms` under the limit. */
   pause(ms: number): Promise<void> {
-    let timer: Cancellable | null = null;
-    const owner = { abandoned: () => timer?.cancel() };
-    const suspension = suspend(this.#hub, owner);
-    timer = this.#hub.callLater(ms, () => suspension.resume());
+    const { suspension } = new Sleep(this.#hub, ms);
     return this.during(suspension.promise as Promise<void>, suspension);
   }
 

@@ -11,11 +11,10 @@
 import { SystemError } from "../../ffi/errors.ts";
 import { GreenletExit, IOClosed } from "../../hubs/errors.ts";
 import { GreenThread } from "../../hubs/greenthread.ts";
-import { suspend } from "../../hubs/suspend.ts";
+import { Sleep, suspend } from "../../hubs/suspend.ts";
 import { getHub } from "../../hubs/registry.ts";
 import { reportError } from "../../hubs/report.ts";
-import type { Cancellable } from "../../hubs/scheduler.ts";
-import type { Suspension } from "../../hubs/suspension.ts";
+import { HAPPENED, type Suspension } from "../../hubs/suspension.ts";
 import { currentHub, thread } from "../../hubs/thread.ts";
 import { outer } from "../../hubs/thrown.ts";
 import { assertMayWait } from "../../hubs/wait.ts";
@@ -188,16 +187,14 @@ class Server<T extends StreamConn> {
   /** Wait until a handler ends or the server stops, at most `ms`. */
   async #rest(ms: number | null): Promise<void> {
     const hub = getHub();
-    let timer: Cancellable | null = null;
-    const abandoned = (): void => timer?.cancel();
-    const suspension = suspend(hub, { abandoned });
-    if (ms !== null) timer = hub.callLater(ms, () => suspension.resume());
+    const sleep = ms === null ? null : new Sleep(hub, ms);
+    const suspension = sleep?.suspension ?? suspend(hub, HAPPENED);
     this.#resting = suspension;
     try {
       await suspension.promise;
     } finally {
       this.#resting = null;
-      timer?.cancel();
+      sleep?.cancel();
     }
   }
 

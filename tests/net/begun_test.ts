@@ -9,6 +9,7 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import {
+  getCurrent,
   getHub,
   HubError,
   IOClosed,
@@ -167,4 +168,20 @@ test("a connect() that fails by itself and is never awaited is an unhandled reje
   globalThis.removeEventListener("unhandledrejection", note);
   assertInstanceOf(reason, SystemError);
   assertEquals(reason.code, "ECONNREFUSED");
+});
+
+test("connect() that waits for room on a clock that throws leaves nothing behind", async () => {
+  const [path, all] = await fullListener();
+  using _all = all;
+  const hub = getHub();
+  const { clock } = hub;
+  const gt = spawn(async () => {
+    hub.clock = () => {
+      throw new Error("no time");
+    };
+    const error = await settled(connect({ transport: "unix", path }));
+    hub.clock = clock;
+    return [(error as Error).message, getCurrent().waiting];
+  });
+  assertEquals(await gt.wait(), ["no time", false]);
 });

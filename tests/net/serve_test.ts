@@ -9,6 +9,7 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { stub } from "@std/testing/mock";
+import { ERRNO } from "../../ffi/constants.ts";
 import { libc } from "../../ffi/libc.ts";
 import { BlockingDetector } from "../../hubs/blocking.ts";
 import { hubPreventMultipleReaders } from "../../hubs/debug.ts";
@@ -21,6 +22,7 @@ import {
   IOClosed,
   sleep,
   spawn,
+  SystemError,
   Timeout,
 } from "../../mod.ts";
 import {
@@ -610,4 +612,21 @@ test("serve() names the handler in messages about its greenthreads", async () =>
   assert(message.includes("(chatter)"), message);
   listener.close();
   await server.wait();
+});
+
+test("a pause of serve() on a clock that throws ends it and leaves nothing behind", async () => {
+  using listener = listen(LOCAL);
+  listener.accept = () =>
+    Promise.reject(new SystemError(ERRNO["EMFILE"]!, "accept4"));
+  const hub = getHub();
+  const { clock } = hub;
+  const server = spawn(async () => {
+    hub.clock = () => {
+      throw new Error("no time");
+    };
+    const error = await settled(serve(listener, echo));
+    hub.clock = clock;
+    return [(error as Error).message, getCurrent().waiting];
+  });
+  assertEquals(await server.wait(), ["no time", false]);
 });
