@@ -8,7 +8,7 @@ import { GreenletExit, HubError } from "./errors.ts";
 import { getCurrent } from "./current.ts";
 import { type AnyFunction, GreenThread } from "./greenthread.ts";
 import { killGreenThread } from "./kill.ts";
-import { Sleep, suspend } from "./suspend.ts";
+import { suspend, TimedWait } from "./suspend.ts";
 import { checkDelay } from "./checks.ts";
 import { getHub } from "./registry.ts";
 import { currentHub } from "./thread.ts";
@@ -169,7 +169,7 @@ function sleepFor(ms: number): Promise<void> {
       "Cannot sleep: do not call blocking functions from the mainloop",
     );
   }
-  return new Sleep(hub, ms).suspension.promise as Promise<void>;
+  return new TimedWait(hub, ms).suspension.promise as Promise<void>;
 }
 
 /**

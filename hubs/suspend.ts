@@ -48,7 +48,7 @@ export function suspend(
  * A wait of the current greenthread for time to pass.
  * @internal
  */
-export class Sleep implements SuspensionOwner {
+export class TimedWait implements SuspensionOwner {
   /** The wait; its owner is this. */
   readonly suspension: Suspension;
   readonly #timer: Cancellable;

@@ -18,7 +18,7 @@
 import { HubError } from "./errors.ts";
 import { getCurrent } from "./current.ts";
 import type { GreenThread } from "./greenthread.ts";
-import { Sleep, suspend } from "./suspend.ts";
+import { suspend, TimedWait } from "./suspend.ts";
 import type { BaseHub } from "./hub.ts";
 import { FdListener, type Received } from "./listeners.ts";
 import type { Interest } from "./poller.ts";
@@ -326,7 +326,7 @@ export class Limit {
 
   /** Wait for `ms` under the limit. */
   pause(ms: number): Promise<void> {
-    const { suspension } = new Sleep(this.#hub, ms);
+    const { suspension } = new TimedWait(this.#hub, ms);
     return this.during(suspension.promise as Promise<void>, suspension);
   }
 

@@ -11,7 +11,7 @@
 import { SystemError } from "../../ffi/errors.ts";
 import { GreenletExit, IOClosed } from "../../hubs/errors.ts";
 import { GreenThread } from "../../hubs/greenthread.ts";
-import { Sleep, suspend } from "../../hubs/suspend.ts";
+import { suspend, TimedWait } from "../../hubs/suspend.ts";
 import { getHub } from "../../hubs/registry.ts";
 import { reportError } from "../../hubs/report.ts";
 import { HAPPENED, type Suspension } from "../../hubs/suspension.ts";
@@ -187,14 +187,14 @@ class Server<T extends StreamConn> {
   /** Wait until a handler ends or the server stops, at most `ms`. */
   async #rest(ms: number | null): Promise<void> {
     const hub = getHub();
-    const sleep = ms === null ? null : new Sleep(hub, ms);
-    const suspension = sleep?.suspension ?? suspend(hub, HAPPENED);
+    const pause = ms === null ? null : new TimedWait(hub, ms);
+    const suspension = pause?.suspension ?? suspend(hub, HAPPENED);
     this.#resting = suspension;
     try {
       await suspension.promise;
     } finally {
       this.#resting = null;
-      sleep?.cancel();
+      pause?.cancel();
     }
   }
 
