@@ -40,22 +40,21 @@
  * @module
  */
 
-import { MOST } from "../ffi/aio_receive.ts";
 import { HubError } from "./errors.ts";
 import { runAs } from "./current.ts";
+import { Granting } from "./granting.ts";
 import { type AnyFunction, GreenThread } from "./greenthread.ts";
 import { Idle, type IdleOptions } from "./idle.ts";
 import type { FdListener } from "./listeners.ts";
 import { LastPass } from "./last_pass.ts";
 import { type Poller, READ, WRITE } from "./poller.ts";
-import { Receiving } from "./receiving.ts";
 import { reportError } from "./report.ts";
 import { RunQueue } from "./run_queue.ts";
 import type { Entry } from "./scheduler.ts";
-import type { Suspension } from "./suspension.ts";
 import type { ListenerTable, LostWaiter } from "./table.ts";
 import { CALLS, PATIENCE, thread } from "./thread.ts";
 import { Timer, type TimerExtras } from "./timers.ts";
+import { Wave } from "./wave.ts";
 
 /**
  * Microtasks a resumed greenthread is given before it is waited for in a dearer
@@ -65,19 +64,10 @@ const MAX_HOPS = 16;
 /** The same while it is observed, which ends then. */
 const MAX_OBSERVED_HOPS = 50;
 
-/**
- * So many descriptors that are ready are prepared in one go. One kind of work
- * at a time keeps its code, the kernel's above all, in the processor's caches;
- * more at a time would drive the data out of them.
- */
-const BATCH = MOST;
-
 const NOTHING: readonly Entry[] = [];
 const NOBODY: readonly FdListener[] = [];
 
 const TURN: Promise<void> = Promise.resolve();
-
-let waves = 0;
 
 /** The hub, as messages name it; a subclass's getter may not work at first. */
 interface Named {
@@ -110,12 +100,7 @@ export class Mainloop {
   #obsolete: LostWaiter[] = [];
   /** Waits whose time is over, to be ended after the sweep. */
   #expired: (() => void)[] = [];
-  /** How many were resumed, in this wave, and have not waited again. */
-  #awaited = 0;
-  /** Called when they all have. */
-  #allWait: ((turned: boolean) => void) | null = null;
-  /** Tells them from those who were given up on earlier. */
-  #wave = ++waves;
+  readonly #wave = new Wave();
   /** Who was resumed last in the step under way; only if it is observed. */
   #ran: GreenThread | null = null;
 
@@ -126,10 +111,7 @@ export class Mainloop {
   #batchAt = 0;
   #ready: readonly FdListener[] = NOBODY;
   #readyAt = 0;
-  /** What the preparation of the batch under way has yielded. */
-  readonly #granted: (Suspension | null)[] = new Array(BATCH).fill(null);
-  /** What it receives with. */
-  readonly #receiving = new Receiving();
+  readonly #granting = new Granting();
   #swept = false;
   #busy = false;
   /** How many the last step has resumed or called, ... */
@@ -215,20 +197,16 @@ export class Mainloop {
   resumed(who: GreenThread): void {
     if (thread.observer !== null) this.#ran = who;
     this.#last?.resumed(who);
-    if (who.wave === this.#wave) return;
     // A write of MAINLOOP's own has ended: it does not wait for itself.
-    if (who === this.greenlet) return;
-    who.wave = this.#wave;
-    this.#awaited++;
+    if (who !== this.greenlet) this.#wave.add(who);
   }
 
   /** `who` waits again, or has ended. */
   waits(who: GreenThread): void {
-    if (who.wave !== this.#wave) return;
+    if (!this.#wave.has(who)) return;
     // Who was resumed by it runs after this.
     thread.observer?.lap(who);
-    who.wave = 0;
-    if (--this.#awaited === 0) this.#allWait?.(false);
+    this.#wave.drop(who);
   }
 
   /** Tell a listener in the next pass why it waits in vain. */
@@ -311,7 +289,7 @@ export class Mainloop {
     this.#closed = true;
     this.#obsolete = [];
     this.#expired = [];
-    this.#receiving.close();
+    this.#granting.close();
     try {
       return this.#idle.close();
     } finally {
@@ -339,20 +317,21 @@ export class Mainloop {
   async #run(): Promise<void> {
     this.#idle.begin();
     await TURN;
+    const wave = this.#wave;
     try {
       for (;;) {
         this.#beginPass();
         thread.observer?.restart();
         for (;;) {
-          if (this.#awaited > 0) {
+          if (wave.left > 0) {
             // What was called has returned; who was resumed by it runs now.
             thread.observer?.lap(null);
             const most = thread.observer === null
               ? MAX_HOPS
               : MAX_OBSERVED_HOPS;
             let hops = 0;
-            do await TURN; while (this.#awaited > 0 && ++hops < most);
-            while (this.#awaited > 0) await this.#waitOn();
+            do await TURN; while (wave.left > 0 && ++hops < most);
+            while (wave.left > 0) await this.#waitOn();
           }
           thread.observer?.lap(this.#ran);
           this.#ran = null;
@@ -392,26 +371,15 @@ export class Mainloop {
   /**
    * They are very many awaits deep, or make calls that need no wait, or are off
    * in an ordinary await, or will never wait again: go on when they all wait, or
-   * without them. A turn of Deno's loop tells: before it, all microtasks run.
+   * without them.
    */
   async #waitOn(): Promise<void> {
     thread.observer?.lap(this.#ran);
     thread.observer?.pause();
     this.#ran = null;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#allWait = resolve;
-    const turn = setImmediate(resolve, true);
-    const turned = await promise;
-    this.#allWait = null;
+    const turned = await this.#wave.end();
     thread.observer?.restart();
-    if (!turned) {
-      clearImmediate(turn);
-      return;
-    }
-    this.#idle.turned();
-    if (this.#awaited === 0) return;
-    this.#awaited = 0;
-    this.#wave = ++waves;
+    if (turned) this.#idle.turned();
   }
 
   #beginPass(): void {
@@ -455,12 +423,9 @@ export class Mainloop {
       if (!this.#table.quiet) return this.#sweep();
     }
     while (this.#readyAt < this.#ready.length) {
-      const at = this.#readyAt % BATCH;
-      if (at === 0) this.#prepare();
-      if (this.#granted[at] !== null) {
-        this.#fireGranted(at);
-        return true;
-      }
+      const at = this.#readyAt;
+      if (this.#granting.due(at)) this.#granting.prepare(this.#ready, at);
+      if (this.#fireGranted(at)) return true;
       const listener = this.#ready[this.#readyAt++]!;
       // By identity: the number may have a new listener by now.
       if (listener.spent) continue;
@@ -511,34 +476,15 @@ export class Mainloop {
     }
   }
 
-  /** Have the next listeners do what needs no turn of anybody's. */
-  #prepare(): void {
-    const from = this.#readyAt;
-    const to = Math.min(from + BATCH, this.#ready.length);
-    const early = this.#receiving.receive(this.#ready, from, to);
-    for (let at = from; at < to; at++) {
-      const received = early ? this.#receiving.of(at - from) : null;
-      this.#granted[at - from] = this.#ready[at]!.prepare(received);
-    }
-  }
-
-  /**
-   * Resume those in a row who have been given something: the same code for
-   * one after the other. An observer wants to see each by himself.
-   */
-  #fireGranted(from: number): void {
-    const granted = this.#granted;
+  #fireGranted(at: number): boolean {
+    const fired = this.#granting.fire(at);
+    if (fired === 0) return false;
     this.#busy = true;
-    let at = from;
-    do {
-      granted[at]!.fire();
-      granted[at++] = null;
-    } while (at < BATCH && granted[at] !== null && thread.observer === null);
-    const fired = at - from;
     this.#readyAt += fired;
     this.events += fired;
     this.#fired = fired;
     this.#served += fired;
+    return true;
   }
 
   #call(listener: FdListener): void {
@@ -602,9 +548,8 @@ export class Mainloop {
 
   /** What the pass under way has left goes back into the run queue. */
   #putBack(): void {
-    const granted = this.#granted.filter((one) => one !== null);
+    const granted = this.#granting.take();
     this.#runQueue.putBack([...granted, ...this.#batch.slice(this.#batchAt)]);
-    this.#granted.fill(null);
     this.#batch = NOTHING;
     this.#batchAt = 0;
     this.#ready = NOBODY;
