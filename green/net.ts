@@ -38,12 +38,7 @@ import "../hubs/mod.ts";
 import { preloadHub } from "../hubs/registry.ts";
 
 export { connect } from "./net/connect.ts";
-export {
-  type StreamAddr,
-  type StreamConn,
-  type TcpConn,
-  type UnixConn,
-} from "./net/conn.ts";
+export type { TcpConn, UnixConn } from "./net/conn.ts";
 export {
   type Datagram,
   type DatagramAddr,
@@ -75,6 +70,7 @@ export {
   type ServeOptions,
   StopServe,
 } from "./net/serve.ts";
+export type { StreamAddr, StreamConn } from "./net/stream_conn.ts";
 
 // A program may import nothing else. Never throws: an error comes at first use.
 await preloadHub();

@@ -15,7 +15,7 @@ import { READ } from "../../hubs/poller.ts";
 import { outer } from "../../hubs/thrown.ts";
 import type { Suspension } from "../../hubs/suspension.ts";
 import { impatient, OwnedWait } from "../../hubs/wait.ts";
-import type { StreamAddr, StreamConn, TcpConn, UnixConn } from "./conn.ts";
+import type { TcpConn, UnixConn } from "./conn.ts";
 import {
   adopt,
   closedError,
@@ -24,6 +24,7 @@ import {
   latestLike,
 } from "./descriptor.ts";
 import { failedAtOnce } from "./in_turn.ts";
+import type { StreamAddr, StreamConn } from "./stream_conn.ts";
 
 const AGAIN = -EAGAIN;
 const ECONNABORTED = ERRNO.ECONNABORTED;

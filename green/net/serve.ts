@@ -18,9 +18,9 @@ import { HAPPENED, type Suspension } from "../../hubs/suspension.ts";
 import { currentHub, thread } from "../../hubs/thread.ts";
 import { outer } from "../../hubs/thrown.ts";
 import { assertMayWait } from "../../hubs/wait.ts";
-import type { StreamAddr, StreamConn } from "./conn.ts";
 import type { Listener } from "./listener.ts";
 import { checkedCount, checkOptions } from "./options.ts";
+import type { StreamAddr, StreamConn } from "./stream_conn.ts";
 
 /** Thrown by a handler: {@linkcode serve} resolves. */
 export class StopServe extends Error {
