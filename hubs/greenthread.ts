@@ -11,6 +11,7 @@
 import { context, getCurrent, main, setMain } from "./current.ts";
 import { GreenletExit, HubError } from "./errors.ts";
 import { killGreenThread } from "./kill.ts";
+import { Links } from "./links.ts";
 import { LocalTimers } from "./local_timers.ts";
 import { reportError } from "./report.ts";
 import type { Cancellable, Entry } from "./scheduler.ts";
@@ -51,11 +52,6 @@ export interface Kept {
   readonly scope: Scope | null;
 }
 
-interface Link {
-  readonly fn: AnyFunction;
-  readonly args: readonly unknown[];
-}
-
 const NO_ARGS: readonly unknown[] = [];
 
 let lastId = 0;
@@ -93,7 +89,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
   /** Lets it begin, in the context in which it was spawned. */
   #open: ((gt: GreenThread) => void) | null = null;
   #waiters: Suspension[] | null = null;
-  #links: Link[] | null = null;
+  #links: Links | null = null;
   #reported = AT_ONCE;
 
   /**
@@ -204,21 +200,15 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     if (typeof fn !== "function") {
       throw new TypeError(`Cannot link: fn is no function: ${typeof fn}`);
     }
-    (this.#links ??= []).push({ fn, args });
-    if (this.dead) GreenThread.#runLinks(this as GreenThread);
+    const links = this.#links ??= new Links();
+    links.add(fn, args);
+    if (this.dead) links.run(this as GreenThread);
   }
 
   /** Take back a link with the same function and arguments. */
   // deno-lint-ignore no-explicit-any
   unlink(fn: LinkFunction<T>, ...args: any[]): boolean {
-    const links = this.#links ?? [];
-    const at = links.findIndex((link) =>
-      link.fn === fn && link.args.length === args.length &&
-      link.args.every((arg, i) => Object.is(arg, args[i]))
-    );
-    if (at < 0) return false;
-    links.splice(at, 1);
-    return true;
+    return this.#links?.remove(fn, args) ?? false;
   }
 
   /**
@@ -420,7 +410,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       } else waiter.schedule(value);
     }
     // Before any of them goes on, but what links bring about comes after.
-    if (this.#links !== null) GreenThread.#runLinks(this as GreenThread);
+    this.#links?.run(this as GreenThread);
     thread.hub?.waits(this as GreenThread);
     if (waiters.length === 0 && failed && !isExit(value)) {
       if (this.#reported === AT_ONCE) GreenThread.#report(this as GreenThread);
@@ -504,7 +494,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
 
   /** Take that back. @internal */
   outlive(what: Cancellable): void {
-    if (this.#links !== null) this.unlink(lapse, what);
+    this.unlink(lapse, what);
   }
 
   // Static: private methods take a word of every object.
@@ -548,29 +538,7 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
     noteThrown(gt.#value);
     promise.catch(ignore);
   }
-
-  static #runLinks(gt: GreenThread): void {
-    // Links added by a link run in this same loop, not deeper.
-    if (linking.has(gt)) return;
-    linking.add(gt);
-    const links = gt.#links!;
-    for (let link = links.shift(); link !== undefined; link = links.shift()) {
-      try {
-        const result = link.fn(gt, ...link.args);
-        if (result instanceof Promise) {
-          result.catch((error) => reportError(`Error in a link`, error));
-        }
-      } catch (error) {
-        reportError(`Error in a link of ${gt}`, error);
-      }
-    }
-    gt.#links = null;
-    linking.delete(gt);
-  }
 }
-
-/** Those whose links are being run. */
-const linking = new Set<GreenThread>();
 
 function lapse(gt: GreenThread, what: Cancellable): void {
   if (!gt.waiting) what.cancel();
