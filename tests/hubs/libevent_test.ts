@@ -32,6 +32,7 @@ import {
 } from "../../mod.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
+import { close, pipe, write } from "../helpers/pipes.ts";
 import {
   projectUrl,
   runDeno,
@@ -46,22 +47,8 @@ const MIB = 2 ** 20;
 /** A great many times, where there is time for it: in one of CI's runs. */
 const MANY = Deno.env.get("CI") === "true" && getHub().name === "libevent";
 
-function pipe(): [reader: number, writer: number] {
-  const pair = new Int32Array(2);
-  libc().pipe(pair);
-  return [pair[0]!, pair[1]!];
-}
-
 function open(path: string): number {
   return libc().open(new TextEncoder().encode(`${path}\0`), 0);
-}
-
-function write(fd: number): void {
-  libc().write(fd, new Uint8Array(1), 1);
-}
-
-function close(...fds: number[]): void {
-  for (const fd of fds) libc().close(fd);
 }
 
 /** Run `fn` on a libevent hub of its own, and go back to the default after. */

@@ -21,6 +21,7 @@ import {
 } from "../../mod.ts";
 import { openFds } from "../helpers/fds.ts";
 import { testWith } from "../helpers/need.ts";
+import { close, type Pipe, pipe, write } from "../helpers/pipes.ts";
 
 /** A module of ours, whose hubs take options. */
 interface Module extends HubModule {
@@ -34,23 +35,7 @@ const HUBS: readonly (readonly [string, Module, boolean])[] = [
 
 const F_DUPFD = 0;
 
-type Pipe = readonly [reader: number, writer: number];
-
 getHub();
-
-function pipe(): Pipe {
-  const pair = new Int32Array(2);
-  libc().pipe(pair);
-  return [pair[0]!, pair[1]!];
-}
-
-function write(fd: number): void {
-  libc().write(fd, new Uint8Array(1), 1);
-}
-
-function close(...fds: number[]): void {
-  for (const fd of fds) libc().close(fd);
-}
 
 /** The epoll descriptors there are now and were not before. */
 function epollsSince(before: ReadonlyMap<number, string>): number[] {

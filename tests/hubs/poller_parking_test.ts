@@ -13,6 +13,7 @@ import { BaseHub } from "../../hubs/mod.ts";
 import { getHub, sleep, spawn, trampoline, useHub } from "../../mod.ts";
 import { within } from "../../hubs/conformance/rig.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
+import { close, pipe, write } from "../helpers/pipes.ts";
 
 getHub();
 
@@ -184,9 +185,7 @@ Deno.test("close() gives everything back though the poller fails to wake", async
 });
 
 Deno.test("a parked call that the descriptor of a poller ends is one of a hub's", async () => {
-  const pair = new Int32Array(2);
-  libc().pipe(pair);
-  const [reader, writer] = pair as unknown as [number, number];
+  const [reader, writer] = pipe();
   let watched = false;
   class Hub extends BaseHub {
     constructor() {
@@ -206,11 +205,11 @@ Deno.test("a parked call that the descriptor of a poller ends is one of a hub's"
   }
   useHub(Hub);
   assertEquals(getHub().statistics().parking, "thread");
-  setTimeout(() => libc().write(writer, new Uint8Array(1), 1), 20);
+  setTimeout(() => write(writer), 20);
   await trampoline(reader, { read: true });
   await sleep(5);
   assert(getHub().statistics().parks > 0);
   await getHub().close();
-  for (const fd of [reader, writer]) libc().close(fd);
+  close(reader, writer);
   useHub();
 });
