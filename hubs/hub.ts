@@ -163,7 +163,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * is ready, so it must take what is there or remove the listener. `tb(error)`
    * is called once if the descriptor is closed under it (`IOClosed`) or turns
    * out not to be open (`SystemError` EBADF); the listener is gone then. A
-   * callback that throws is reported and loses its own listener.
+   * callback that throws is reported and loses its own listener. An
+   * `AsyncLocalStorage` has the value in the callbacks that it has here.
    *
    * @param evtype {@linkcode READ} or {@linkcode WRITE}.
    * @param fd The descriptor.
@@ -186,9 +187,9 @@ export class BaseHub implements Scheduler, AsyncDisposable {
     const listener = new CallbackListener(
       evtype,
       checked,
-      cb,
-      tb,
-      mark,
+      carried(cb),
+      carried(tb),
+      mark === null ? null : carried(mark),
       getCurrent(),
       thread.settings.listenerStacks ? captureStack() : null,
     );

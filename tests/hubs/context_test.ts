@@ -12,6 +12,7 @@ import {
   storedContext,
 } from "../../hubs/context.ts";
 import { getCurrent, getHub, sleep, spawn } from "../../mod.ts";
+import { close, pipe, write } from "../helpers/pipes.ts";
 
 getHub();
 
@@ -125,6 +126,44 @@ Deno.test("timers hand on the AsyncLocalStorages of who has made them", async ()
     ...["bare", undefined, true],
     ...["global: a", "local: b", "bare: undefined"],
   ]);
+});
+
+/** So many that whatever has happened has been told of. */
+async function passes(): Promise<void> {
+  for (let i = 0; i < 4; i++) await sleep();
+}
+
+Deno.test("listeners hand on the AsyncLocalStorages of who has added them", async () => {
+  const request = new AsyncLocalStorage<string>();
+  const hub = getHub();
+  const [read, end] = pipe();
+  const seen: unknown[] = [];
+  const tell = (what: string): void => {
+    seen.push(what, request.getStore(), getCurrent() === hub.greenlet);
+  };
+  function ready(): void {
+    tell("cb");
+    spawn(() => seen.push(`spawned: ${request.getStore()}`));
+    hub.remove(listener);
+  }
+  const lost = (): void => tell("tb");
+  const reopened = (): void => void seen.push(request.getStore());
+  const listener = request.run("a", () => hub.add(hub.READ, read, ready, lost));
+  assertEquals(listener.cb.name, "ready");
+  write(end);
+  await passes();
+  assertEquals(seen.splice(0), ["cb", "a", true, "spawned: a"]);
+
+  request.run("b", () => hub.add(hub.READ, read, () => {}, lost));
+  hub.notifyClose(read);
+  await passes();
+  assertEquals(seen.splice(0), ["tb", "b", true]);
+
+  request.run("c", () => hub.add(hub.READ, read, () => {}, lost, reopened));
+  hub.markAsReopened(read);
+  await passes();
+  assertEquals(seen, ["c", "tb", "c", true]);
+  close(read, end);
 });
 
 Deno.test("MAINLOOP's callbacks see nothing of whoever launched it", async () => {
