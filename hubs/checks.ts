@@ -86,6 +86,22 @@ export function checkScheduled(ms: unknown, fn: unknown): void {
   }
 }
 
+/**
+ * Whether `hub.abort` shall wait; null counts as no options.
+ *
+ * @throws {TypeError} If the options are none, or `wait` is no boolean.
+ */
+export function checkedAbort(options: unknown): boolean {
+  if (options === undefined || options === null) return false;
+  if (typeof options !== "object") {
+    throw new TypeError(
+      `Cannot abort: options is no object: ${typeof options}`,
+    );
+  }
+  const { wait } = options as { readonly wait?: unknown };
+  return checkedBoolean(wait, "wait", "abort");
+}
+
 /** The descriptor among the arguments of `hub.add`, if they all are right. */
 export function checkedAdd(
   evtype: unknown,

@@ -6,6 +6,7 @@
  */
 
 import {
+  checkedAbort,
   checkedAdd,
   checkedClock,
   checkedOptions,
@@ -355,6 +356,8 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * greenthreads end with `GreenletExit`; listeners stay; whoever is parked
    * stays parked and can be killed. The next switch starts MAINLOOP again. Not
    * running: nothing happens.
+   *
+   * @throws {TypeError} If `options` is no object, or `wait` no boolean.
    */
   abort(): void;
   /**
@@ -364,7 +367,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    */
   abort(options: { wait: true }): Promise<void>;
   abort(options?: { wait?: boolean }): Promise<void> | void {
-    const wait = options?.wait === true;
+    const wait = checkedAbort(options);
     if (wait && getCurrent().isMainloop) {
       return Promise.reject(
         new HubError("Cannot abort and wait: the caller is MAINLOOP"),

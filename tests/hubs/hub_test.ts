@@ -592,6 +592,26 @@ hubTest("getTimers() lists live timers, soonest first", async () => {
   assertEquals(hub.getTimers(), []);
 });
 
+hubTest("abort() refuses what are no options, and goes on", async (rig) => {
+  const { hub } = rig;
+  let fired = false;
+  hub.scheduleCallGlobal(1, () => fired = true);
+  for (
+    const [options, message] of [
+      [true, "Cannot abort: options is no object: boolean"],
+      ["wait", "Cannot abort: options is no object: string"],
+      [{ wait: "yes" }, "Cannot abort: wait is no boolean: string"],
+      [{ wait: 1 }, "Cannot abort: wait is no boolean: number"],
+    ] as const
+  ) {
+    assertThrows(() => hub.abort(options as never), TypeError, message);
+  }
+  await sleep(2);
+  assert(fired);
+  await hub.abort({ wait: true });
+  assertEquals(hub.abort(null as never), undefined);
+});
+
 hubTest("a listener's text says direction, descriptor and who", (rig) => {
   const [reader] = rig.pipe();
   const listener = getHub().add(1, reader, never, never);
