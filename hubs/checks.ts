@@ -93,11 +93,7 @@ export function checkScheduled(ms: unknown, fn: unknown): void {
  */
 export function checkedAbort(options: unknown): boolean {
   if (options === undefined || options === null) return false;
-  if (typeof options !== "object") {
-    throw new TypeError(
-      `Cannot abort: options is no object: ${typeof options}`,
-    );
-  }
+  checkObject(options, "abort");
   const { wait } = options as { readonly wait?: unknown };
   return checkedBoolean(wait, "wait", "abort");
 }
@@ -138,14 +134,17 @@ export function checkedAdd(
  */
 export function checkedOptions<T extends HubOptions>(options: T | null): T {
   if (options === null) return {} as T;
-  if (typeof options !== "object") {
-    throw new TypeError(
-      `Cannot make a hub: options is no object: ${typeof options}`,
-    );
-  }
+  checkObject(options, "make a hub");
   checkOption("parking", options.parking, "string");
   checkOption("briefWait", options.briefWait, "number");
   return options;
+}
+
+function checkObject(options: unknown, action: string): void {
+  if (typeof options === "object") return;
+  throw new TypeError(
+    `Cannot ${action}: options is no object: ${typeof options}`,
+  );
 }
 
 function checkOption(name: string, value: unknown, type: string): void {

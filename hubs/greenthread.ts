@@ -410,7 +410,10 @@ export class GreenThread<T = unknown> implements Entry, SuspensionOwner {
       } else waiter.schedule(value);
     }
     // Before any of them goes on, but what links bring about comes after.
-    this.#links?.run(this as GreenThread);
+    if (this.#links !== null) {
+      this.#links.run(this as GreenThread);
+      this.#links = null;
+    }
     thread.hub?.waits(this as GreenThread);
     if (waiters.length === 0 && failed && !isExit(value)) {
       if (this.#reported === AT_ONCE) GreenThread.#report(this as GreenThread);

@@ -356,13 +356,12 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * greenthreads end with `GreenletExit`; listeners stay; whoever is parked
    * stays parked and can be killed. The next switch starts MAINLOOP again. Not
    * running: nothing happens.
-   *
-   * @throws {TypeError} If `options` is no object, or `wait` no boolean.
    */
   abort(): void;
   /**
    * The same, and wait until MAINLOOP has left.
    *
+   * @throws {TypeError} If `options` is no object, or `wait` no boolean.
    * @throws {HubError} If called from MAINLOOP.
    */
   abort(options: { wait: true }): Promise<void>;
