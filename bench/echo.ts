@@ -13,6 +13,8 @@
  * connection server and load share a core: there is never work for two.
  */
 
+import { WARM_UP } from "./tools/echo_jobs.ts";
+
 interface Peer {
   readonly name: string;
   readonly command: readonly string[];
@@ -31,9 +33,6 @@ interface Sample {
   /** By how much its memory grows with each idle connection, KiB. */
   readonly idleKiB: number;
 }
-
-/** With 500 connections V8 compiles, and asks for memory, this long, ms. */
-const WARM_UP = 1500;
 
 const HERE = new URL("./peers/", import.meta.url);
 

@@ -14,6 +14,12 @@ import { pinned, run } from "./process.ts";
 import type { Metrics } from "./results.ts";
 import { PEERS, type Toolbox } from "./toolbox.ts";
 
+/**
+ * Servers run so long before they are measured, ms: with 500 connections V8
+ * compiles, and asks for memory, for over a second.
+ */
+export const WARM_UP = 1500;
+
 /** Connections with a message under way, and silent ones beside them. */
 interface Scene {
   readonly active: number;
@@ -105,8 +111,7 @@ async function once(
 export function echoJobs(box: Toolbox, quick: boolean): Job[] {
   const load = box.get("load")?.[0];
   if (load === undefined) return [];
-  // With 500 connections V8 compiles, and asks for memory, for over a second.
-  const times = quick ? [100, 200] as const : [1500, 1000] as const;
+  const times = quick ? [100, 200] as const : [WARM_UP, 1000] as const;
   const scenes: Scene[] = [
     { active: 1, idle: 0, together: true },
     { active: 1, idle: 0 },

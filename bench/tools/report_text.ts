@@ -217,7 +217,7 @@ ${table(results, "tasks/cancel", [["ns", "ns"], ...USED])}
 
 ## TCP echo of 64 bytes
 
-Each active connection has one message under way.
+Each active connection has one message under way. Servers run for 1.5 s before they are measured: V8 compiles, and asks for memory, until then.
 
 ![Messages a second by peer](charts/echo_throughput.svg)
 
