@@ -229,7 +229,10 @@ export abstract class StreamConn<A extends StreamAddr = StreamAddr>
     }
   }
 
-  /** With somebody else to be served, none tries: many are served for less. */
+  /**
+   * Whether a read shall try before it waits. With others to be served only if
+   * there is more for sure: many at a time are served for less.
+   */
   static #mayTry(conn: StreamConn): boolean {
     if (waitsFirst(conn.#tries)) {
       conn.#tries = waited(conn.#tries);
