@@ -94,6 +94,8 @@ export class ListenerTable {
       if (thread.settings.preventMultipleReaders) {
         throw secondListener(watched.primary(evtype)!, listener);
       }
+      // Whoever is in front may wait for what had the number before.
+      if (!watched.trusted) this.#poller.watch(fd, watched.interest);
       watched.enqueue(listener);
       this.#count++;
       return;

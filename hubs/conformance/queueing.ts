@@ -57,6 +57,24 @@ export const queueingCases: readonly Case[] = [
   }],
 
   [
+    "add() behind another one finds out that the number was reused in silence",
+    async (rig) => {
+      hubPreventMultipleReaders(false);
+      const [reader] = rig.pipe();
+      const [fresh, writer] = rig.pipe();
+      const wait = () => trampoline(reader, { read: true });
+      const first = spawn(wait);
+      await sleep();
+      await rig.parked();
+      rig.reuse(reader, fresh);
+      rig.write(writer);
+      const second = spawn(wait);
+      await rig.passes(4);
+      assert.deepEqual([first.dead, second.dead], [true, true]);
+    },
+  ],
+
+  [
     "hubPreventMultipleReaders(false) queues, one woken per readiness",
     async (rig) => {
       hubPreventMultipleReaders(false);
