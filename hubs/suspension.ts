@@ -180,15 +180,24 @@ export class Suspension implements Entry {
   }
 
   /**
-   * As {@linkcode Suspension.throw}, by an event of Deno's loop. A hub that is
-   * parked is woken, and the wait ends when that has ended: whoever goes on may
-   * be a test, which shall find nothing under way.
+   * As {@linkcode Suspension.throw}, by an event of Deno's loop. What the wait
+   * set up is undone now, so another may begin. But a hub that is parked is
+   * woken, and the greenthread goes on when that has ended: it may be a test,
+   * which shall find nothing under way.
    */
   abort(error: unknown): void {
     if (!this.hub.resting) {
       this.throw(error);
       return;
     }
+    if (this.#state === PENDING) {
+      const { owner } = this;
+      this.deny(error);
+      this.hub.enqueue(this);
+      if (owner !== null) owner.abandoned(this, false);
+      return;
+    }
+    // It will have ended by then, unless what was scheduled is discarded.
     const { promise } = this;
     const end = (): true => {
       // It may be used again by then.

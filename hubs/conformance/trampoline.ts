@@ -272,6 +272,7 @@ export const trampolineCases: readonly Case[] = [
     await sleep();
     await rig.parked();
     controller.abort(reason);
+    rig.assertIdle();
     assert.equal(await failure(gt.wait()), reason);
     rig.assertIdle();
     // One aborted before: at once, and nothing is registered.
@@ -279,6 +280,23 @@ export const trampolineCases: readonly Case[] = [
     rig.assertIdle();
     assert.equal(await failure(late), reason);
   }],
+
+  [
+    "trampoline() makes room for another one when it is aborted",
+    async (rig) => {
+      const [reader, writer] = rig.pipe();
+      const controller = new AbortController();
+      const { signal } = controller;
+      const first = failure(trampoline(reader, { read: true, signal }));
+      await rig.parked();
+      controller.abort();
+      const second = trampoline(reader, { read: true });
+      assert.equal(await first, signal.reason);
+      rig.write(writer);
+      assert.equal(await second, reader);
+      rig.assertIdle();
+    },
+  ],
 
   [
     "trampoline() that is aborted ends when nothing is under way any more",

@@ -268,6 +268,24 @@ for (const [name, make] of Object.entries(SUBJECTS)) {
     await settle();
   });
 
+  greenTest(`${name} is out of it as soon as it is aborted`, async (rig) => {
+    const subject = make();
+    const before = subject.state();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const gt = spawn(() => subject.wait({ signal }));
+    const ended = failure(gt.wait());
+    const timer = getHub().scheduleCallGlobal(60_000, () => {});
+    await settle();
+    await rig.parked();
+    controller.abort();
+    assertEquals(subject.state(), before);
+    assertStrictEquals(await ended, signal.reason);
+    timer.cancel();
+    subject.end?.();
+    await settle();
+  });
+
   greenTest(`${name} ends when its timeout is over, not before`, async () => {
     const clock = new StoppedClock();
     const subject = make();
