@@ -202,7 +202,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   addListener(listener: FdListener, trusted = false): void {
     this.#assertOpen();
     this.#table.add(listener, trusted);
-    this.#loop.changed();
+    this.#loop.listened();
   }
 
   /** Let a listener that has kept its place be called again. @internal */
@@ -245,14 +245,14 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   /** Remove a listener that was made elsewhere. @internal */
   removeListener(listener: FdListener): void {
     this.#table.remove(listener);
-    this.#loop.lessToDo();
+    this.#loop.unwatched();
   }
 
   /** Remove a listener that may keep its place. @internal */
   restListener(listener: FdListener): void {
     if (listener.kept && !listener.spent) this.#table.rest(listener);
     else this.#table.remove(listener);
-    this.#loop.lessToDo();
+    this.#loop.unwatched();
   }
 
   /**
@@ -261,7 +261,7 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * finds out by itself.
    */
   removeDescriptor(fd: number): void {
-    for (const listener of this.#table.take(fd)) {
+    for (const listener of this.#take(fd)) {
       this.enqueue({
         fire: () =>
           this.#table.lastCall(listener) ? listener.cb(listener.fd) : undefined,
@@ -536,11 +536,19 @@ export class BaseHub implements Scheduler, AsyncDisposable {
 
   /** Those who wait for a descriptor, and those about to use it, have lost it. */
   #gone(fd: number): (FdListener | Visitor)[] {
-    const listeners = this.#table.take(fd);
+    const listeners = this.#take(fd);
     for (const listener of listeners) {
       this.#loop.tell({ listener, error: new IOClosed(listener.fd) });
     }
     return [...listeners, ...this.#table.turnAway(fd)];
+  }
+
+  /** Take everybody off a descriptor. */
+  #take(fd: number): FdListener[] {
+    const watched = this.#table.watches(fd);
+    const listeners = this.#table.take(fd);
+    if (watched) this.#loop.unwatched();
+    return listeners;
   }
 
   async #eliminate(): Promise<void> {

@@ -139,9 +139,14 @@ export class Idle {
     return this.#parked;
   }
 
+  /** It is parked, in a way that may be a call on another thread. */
+  get elsewhere(): boolean {
+    return this.#parked && this.#parking.light !== true;
+  }
+
   /** The same, or its call has not ended since it was woken. */
   get resting(): boolean {
-    return this.#timeout >= 0;
+    return this.#timeout >= 0 && this.#parking.light !== true;
   }
 
   /** MAINLOOP begins, right after Deno's loop had its turn. */

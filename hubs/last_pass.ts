@@ -5,36 +5,45 @@
  * MAINLOOP finishes a pass. Whatever comes of that is part of what was aborted.
  * But who has called `abort()`, and code that MAINLOOP has nothing to do with,
  * may wait again before MAINLOOP has left, and cannot know that it has not:
- * that is the next switch, which starts MAINLOOP again.
+ * that is the next switch, which starts MAINLOOP again. Main is such code: it
+ * does many things at once.
  *
  * @module
  */
 
-import { getCurrent } from "./current.ts";
+import { getCurrent, main } from "./current.ts";
 import type { GreenThread } from "./greenthread.ts";
 
 /** See the module. */
 export class LastPass {
   /** Who has switched to the hub since, on his own account. */
   readonly #free = new Set<GreenThread>();
-  /** Who was resumed from a wait begun before. */
+  /** Somebody has added a listener, in the same way. */
+  #listening = false;
+  /** Who was resumed by this pass from a wait begun before. */
   readonly #bound = new Set<GreenThread>();
   readonly #spared = new Set<unknown>();
 
   /** Somebody waits for the next run. */
   get awaited(): boolean {
-    return this.#free.size > 0;
+    return this.#listening || this.#free.size > 0;
   }
 
-  /** MAINLOOP has resumed `who`. */
+  /** `who` was resumed, by whoever is current. */
   resumed(who: GreenThread): void {
-    if (!this.#free.has(who)) this.#bound.add(who);
+    if (this.#free.has(who) || this.#isFree(getCurrent())) return;
+    this.#bound.add(who);
   }
 
   /** The current greenthread switches to the hub. */
   switched(): void {
     const current = getCurrent();
     if (this.#isFree(current)) this.#free.add(current);
+  }
+
+  /** The current greenthread has added a listener. */
+  listened(): void {
+    if (this.#isFree(getCurrent())) this.#listening = true;
   }
 
   /** The current greenthread asks for something. */
@@ -48,6 +57,6 @@ export class LastPass {
   }
 
   #isFree(who: GreenThread): boolean {
-    return !who.isMainloop && !this.#bound.has(who);
+    return who === main || !who.isMainloop && !this.#bound.has(who);
   }
 }

@@ -262,11 +262,22 @@ export class Mainloop {
     }
   }
 
+  /** There is a new listener. */
+  listened(): void {
+    this.#last?.listened();
+    this.changed();
+  }
+
   /** The last thing to wait for may have gone while it is parked. */
   lessToDo(): void {
+    if (this.#idle.parked && this.#mayEnd) this.#idle.wake();
+  }
+
+  /** The same: a descriptor is watched no more, and may be closed soon. */
+  unwatched(): void {
     if (!this.#idle.parked) return;
-    // What is left may be nothing to keep the process alive for.
-    if (thread.background !== null || !this.#alive()) this.#idle.wake();
+    // A call on another thread keeps what it was told to watch from closing.
+    if (this.#idle.elsewhere || this.#mayEnd) this.#idle.wake();
   }
 
   /** Leave after the pass under way; resolves when it has left. */
@@ -307,6 +318,11 @@ export class Mainloop {
    */
   get #more(): boolean {
     return this.#runQueue.length > 0 || this.#obsolete.length > 0;
+  }
+
+  /** What is left may be nothing to keep the process alive for. */
+  get #mayEnd(): boolean {
+    return thread.background !== null || !this.#alive();
   }
 
   #alive(): boolean {
@@ -360,6 +376,8 @@ export class Mainloop {
           }
           // One that was closed meanwhile has given everything back.
           if (!this.#closed) this.#idle.rested(broken);
+          // No pass was under way when it was told to leave.
+          if (this.#last !== null) break;
         }
       }
     } catch (error) {
@@ -539,8 +557,10 @@ export class Mainloop {
       if (last !== null) this.#discard(last);
       this.#table.settle();
       // A late addition, or one made by what was discarded.
-      const more = last === null || last.awaited;
-      if (more && this.#alive() || !this.#runQueue.empty) this.changed();
+      const more = last === null || last.awaited
+        ? this.#alive()
+        : !this.#runQueue.empty || this.#obsolete.length > 0;
+      if (more) this.changed();
     }
     this.#ended?.resolve();
     this.#ended = null;

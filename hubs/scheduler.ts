@@ -27,7 +27,7 @@ export interface Scheduler {
   readonly sweeps: number;
   /** Descriptors are watched, and no sweep was made since there were `sweeps`. */
   unswept(sweeps: number): boolean;
-  /** It is parked, or was and has not gone on since it was woken. */
+  /** A park on another thread is under way, or was and has not quite ended. */
   readonly resting: boolean;
   /** What a park depends on has changed: one under way must be thought over. */
   changed(): void;

@@ -149,6 +149,11 @@ export class ListenerTable {
     }
   }
 
+  /** The poller was told to watch it, for whomever. */
+  watches(fd: number): boolean {
+    return this.#table.get(fd) !== undefined;
+  }
+
   /** Take everybody off a descriptor and forget it, at once. */
   take(fd: number): FdListener[] {
     const watched = this.#table.get(fd);

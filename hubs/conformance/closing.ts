@@ -7,6 +7,7 @@
 
 import assert from "node:assert/strict";
 import { SystemError } from "../../ffi/errors.ts";
+import { macrotask } from "../deno_loop.ts";
 import { READ, WRITE } from "../poller.ts";
 import { sleep, spawn } from "../spawn.ts";
 import { notifyClose, trampoline } from "../trampoline.ts";
@@ -160,6 +161,33 @@ export const closingCases: readonly Case[] = [
       busy = false;
       await beat.wait();
       rig.assertIdle();
+    },
+  ],
+
+  [
+    "remove() lets a close() take effect beside a parked hub",
+    async (rig) => {
+      const { hub } = rig;
+      const [quiet] = rig.pipe();
+      const other = hub.add(READ, quiet, never, never);
+      const pairs = [0, 1].map(() => rig.socketpair());
+      const listeners = pairs.map(([fd]) => hub.add(READ, fd, never, never));
+      // Each park in vain is followed by a longer one.
+      const { parks } = hub.statistics();
+      while (hub.statistics().parks < parks + 3) await rig.parked();
+      for (const listener of listeners) hub.remove(listener);
+      hub.notifyClose(pairs[1]![0]);
+      for (const [ours] of pairs) rig.close(ours);
+      const start = performance.now();
+      for (const [, theirs] of pairs) {
+        // The other side sees the end, though nobody else wakes the hub.
+        while (rig.read(theirs) !== 0) {
+          assert.ok(performance.now() - start < 500, "too late");
+          await macrotask();
+        }
+      }
+      hub.remove(other);
+      await sleep();
     },
   ],
 

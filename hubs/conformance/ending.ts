@@ -6,7 +6,8 @@
 
 import assert from "node:assert/strict";
 import { macrotask } from "../deno_loop.ts";
-import { GreenletExit, HubError } from "../errors.ts";
+import { GreenletExit, HubError, IOClosed } from "../errors.ts";
+import type { GreenThread } from "../greenthread.ts";
 import type { BaseHub } from "../hub.ts";
 import { getHub } from "../registry.ts";
 import { kill, sleep, spawn, spawnAfter } from "../spawn.ts";
@@ -140,6 +141,110 @@ export const endingCases: readonly Case[] = [
   ],
 
   [
+    "abort() of a parked hub: what has not started never runs, what follows does",
+    async (rig) => {
+      const { hub } = rig;
+      for (const later of [false, true]) {
+        hub.scheduleCallGlobal(60_000, never);
+        await sleep();
+        await rig.parked();
+        const due = hub.scheduleCallGlobal(0, never);
+        const before = spawn(never);
+        hub.abort();
+        // Several deep: it starts, and has to come to wait in the next run.
+        const after = spawn(async () => {
+          await sleep(1);
+          return await spawn(() => sleep(later ? 1 : 0)).wait();
+        });
+        await within(5000, after.wait());
+        assert.equal(due.pending, false);
+        assert.ok(await failure(before.wait()) instanceof GreenletExit);
+      }
+    },
+  ],
+
+  [
+    "abort(), and then kill(), throw() or switch(): whoever goes on can wait",
+    async (rig) => {
+      const { hub } = rig;
+      const ends: Record<string, (gt: GreenThread) => unknown> = {
+        "kill()": (gt) => kill(gt),
+        "throw()": (gt) => gt.throw(new GreenletExit()),
+        "switch()": (gt) => gt.switch(),
+      };
+      for (const [name, end] of Object.entries(ends)) {
+        for (const parked of [false, true]) {
+          let cleaned = 0;
+          const gt = spawn(async () => {
+            try {
+              await hub.switch();
+            } finally {
+              await sleep(1);
+              cleaned++;
+            }
+          });
+          hub.scheduleCallGlobal(60_000, never);
+          await sleep();
+          if (parked) await rig.parked();
+          hub.abort();
+          void end(gt);
+          await within(5000, gt.wait().catch(() => {}));
+          assert.equal(cleaned, 1, `${name}, parked: ${parked}`);
+        }
+      }
+    },
+  ],
+
+  [
+    "abort(), and then notifyClose() or add(): told, and served",
+    async (rig) => {
+      const { hub } = rig;
+      for (const parked of [false, true]) {
+        const [reader, writer] = rig.pipe();
+        const [closed] = rig.pipe();
+        const told = failure(
+          spawn(() => trampoline(closed, { read: true })).wait(),
+        );
+        hub.scheduleCallGlobal(60_000, never);
+        await sleep();
+        if (parked) await rig.parked();
+        hub.abort();
+        hub.notifyClose(closed);
+        assert.ok(await within(5000, told) instanceof IOClosed);
+        while (hub.running) await macrotask();
+        await sleep();
+        hub.abort();
+        const served = Promise.withResolvers<unknown>();
+        const listener = hub.add(hub.READ, reader, served.resolve, never);
+        rig.write(writer);
+        await within(5000, served.promise);
+        hub.remove(listener);
+      }
+    },
+  ],
+
+  [
+    "abort(): main may wait during a long last pass, whatever it has waited for",
+    async (rig) => {
+      const { hub } = rig;
+      // One thing that main does goes on in the last pass, ...
+      await sleep();
+      spawn(() => hub.abort());
+      for (let i = 0; i < 30; i++) spawn(() => keepThread(2));
+      // ... and another comes to it when it has yielded to Deno's loop.
+      const other = new Promise<boolean>((resolve) => {
+        setTimeout(async () => {
+          const { stopping } = hub;
+          await sleep(1);
+          resolve(stopping);
+        });
+      });
+      await sleep();
+      assert.equal(await within(5000, other), true);
+    },
+  ],
+
+  [
     "abort(): what the last pass brings about is lost with it",
     async (rig) => {
       const { hub } = rig;
@@ -269,3 +374,9 @@ export const endingCases: readonly Case[] = [
     },
   ],
 ];
+
+/** Do nothing, and let nobody else do anything. */
+function keepThread(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}

@@ -30,6 +30,8 @@ import {
   Timeout,
 } from "../../mod.ts";
 import { connect, listen, type StreamConn } from "../../green/net.ts";
+import { within } from "../../hubs/conformance/rig.ts";
+import { macrotask } from "../../hubs/deno_loop.ts";
 import { assertNoFdLeak } from "../helpers/fds.ts";
 import {
   bytes,
@@ -58,6 +60,24 @@ const TRANSPORTS: [string, () => Promise<[StreamConn, StreamConn]>][] = [
   ["TCP over IPv6", () => tcpPair("::1")],
   ["Unix", () => unixPair()],
 ];
+
+test("close() is seen by the peer at once, beside a parked hub", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  const conn = await connect({ hostname: "127.0.0.1", port });
+  using peer = await listener.accept();
+  const p = new Uint8Array(9);
+  // It has waited once, so that the hub watches it still.
+  setTimeout(() => peer.write(bytes("late")));
+  assertEquals(await conn.read(p), 4);
+  const hub = getHub();
+  const timer = hub.scheduleCallGlobal(60_000, () => {});
+  const { parks } = hub.statistics();
+  while (hub.statistics().parks === parks) await macrotask();
+  conn.close();
+  assertEquals(await within(2000, peer.read(p)), null);
+  timer.cancel();
+});
 
 for (const [transport, pair] of TRANSPORTS) {
   test(`Conn carries data both ways and half-closes over ${transport}`, async () => {
