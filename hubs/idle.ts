@@ -93,6 +93,8 @@ export class Idle {
   #auditCost = 0;
   /** Nothing was done since the last park. */
   #idling = false;
+  /** The last park ended, and not by us. */
+  #announced = false;
   #auditDelay = FIRST_AUDIT;
 
   /**
@@ -149,6 +151,11 @@ export class Idle {
     return this.#timeout >= 0 && this.#parking.light !== true;
   }
 
+  /** The poller may have something, be it for nobody. */
+  get announced(): boolean {
+    return this.#announced;
+  }
+
   /** MAINLOOP begins, right after Deno's loop had its turn. */
   begin(): void {
     this.#fairness.restart();
@@ -188,6 +195,7 @@ export class Idle {
 
   /** A sweep found so many listeners to call. */
   swept(found: number): void {
+    this.#announced = false;
     if (!this.#exhausted) return;
     this.#exhausted = false;
     if (found > 0) this.#parking.missed?.();
@@ -238,6 +246,7 @@ export class Idle {
       this.#parking = new TimedParking();
     }
     this.#exhausted = this.#parked && timeout === this.#cap;
+    this.#announced = this.#parked;
     if (this.#exhausted) {
       const longest = Math.max(LAST_AUDIT, this.#auditCost * IDLE_SHARE);
       this.#auditDelay = Math.min(timeout * AUDIT_GROWTH, longest);

@@ -438,7 +438,8 @@ export class Mainloop {
     }
     if (!this.#swept) {
       this.#swept = true;
-      if (!this.#table.quiet) return this.#sweep();
+      // What nobody listens to may keep a park from lasting.
+      if (!this.#table.quiet || this.#idle.announced) return this.#sweep();
     }
     while (this.#readyAt < this.#ready.length) {
       const at = this.#readyAt;

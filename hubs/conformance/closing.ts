@@ -7,6 +7,7 @@
 
 import assert from "node:assert/strict";
 import { SystemError } from "../../ffi/errors.ts";
+import { IOClosed } from "../errors.ts";
 import { macrotask } from "../deno_loop.ts";
 import { READ, WRITE } from "../poller.ts";
 import { sleep, spawn } from "../spawn.ts";
@@ -245,6 +246,29 @@ export const closingCases: readonly Case[] = [
       await assertNoSpin(rig);
       assert.deepEqual(hub.getReaders(), [other]);
       assert.equal(rig.read(copy), 1);
+    },
+  ],
+
+  [
+    "closed and told of late, while a duplicate lives: no spinning for nobody",
+    async (rig) => {
+      const { hub } = rig;
+      const [reader, writer] = rig.pipe();
+      rig.dup(reader);
+      const ended = failure(
+        spawn(() => trampoline(reader, { read: true })).wait(),
+      );
+      await sleep();
+      rig.close(reader);
+      notifyClose(reader);
+      assert.ok(await ended instanceof IOClosed);
+      // The duplicate is readable under a number that nothing is known of.
+      rig.write(writer);
+      const timer = hub.scheduleCallGlobal(60_000, never);
+      await rig.parked();
+      await assertNoSpin(rig);
+      timer.cancel();
+      await sleep();
     },
   ],
 
