@@ -13,7 +13,7 @@
 import { checkedBoolean } from "../hubs/checks.ts";
 import { HubError, IOClosed } from "../hubs/errors.ts";
 import { getCurrent } from "../hubs/current.ts";
-import { suspend } from "../hubs/suspend.ts";
+import { parkEnded, suspend } from "../hubs/suspend.ts";
 import type { BaseHub } from "../hubs/hub.ts";
 import type { FdListener } from "../hubs/listeners.ts";
 import { type Interest, READ, WRITE } from "../hubs/poller.ts";
@@ -288,10 +288,11 @@ class ReadinessIterator implements AsyncIterableIterator<Readiness, void> {
     }
   }
 
-  return(): Promise<IteratorResult<Readiness, void>> {
+  async return(): Promise<IteratorResult<Readiness, void>> {
     this.#done = true;
     for (const wait of this.#pending) wait.breakOff(LEFT);
-    return Promise.resolve({ done: true, value: undefined });
+    await parkEnded();
+    return { done: true, value: undefined };
   }
 }
 

@@ -9,12 +9,7 @@
  */
 
 import { ignore, refused } from "../hubs/thrown.ts";
-import {
-  checkWait,
-  type Waiter,
-  Waiters,
-  type WaitOptions,
-} from "./waiters.ts";
+import { checkWait, Waiters, type WaitOptions } from "./waiters.ts";
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return ((typeof value === "object" && value !== null) ||
@@ -22,28 +17,41 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as PromiseLike<unknown>).then === "function";
 }
 
-/** Wait for one promise; a list of one. */
+/**
+ * Who waits for which promise. One reaction does for all: it stays with a
+ * promise until that settles, be it hours after those who waited have left.
+ */
+const followed = new WeakMap<Promise<unknown>, Waiters>();
+
+function waitersOf(promise: Promise<unknown>): Waiters {
+  const known = followed.get(promise);
+  if (known !== undefined) return known;
+  const waiters = new Waiters();
+  followed.set(promise, waiters);
+  promise.then(
+    (value) => {
+      followed.delete(promise);
+      waiters.grantAll(value);
+    },
+    (error) => {
+      followed.delete(promise);
+      while (waiters.size > 0) waiters.fail(error);
+    },
+  );
+  return waiters;
+}
+
+/** Wait for one promise. */
 function follow(
   promise: Promise<unknown>,
   options: WaitOptions | undefined,
 ): Promise<unknown> {
-  const waiters = new Waiters();
-  let waiter: Waiter<void>;
   try {
-    waiter = waiters.wait(options, undefined);
+    return waitersOf(promise).wait(options, undefined).suspension.promise;
   } catch (error) {
     promise.catch(ignore);
     throw error;
   }
-  promise.then(
-    (value) => {
-      if (waiters.size > 0) waiters.grant(value);
-    },
-    (error) => {
-      if (waiters.size > 0) waiters.fail(error);
-    },
-  );
-  return waiter.suspension.promise;
 }
 
 /**

@@ -10,6 +10,7 @@
 
 import { getCurrent } from "../hubs/current.ts";
 import { Scope } from "../hubs/scope.ts";
+import { parkEnded } from "../hubs/suspend.ts";
 import { outer } from "../hubs/thrown.ts";
 import {
   checkedError,
@@ -92,5 +93,10 @@ async function limit<T, U>(
     const own = thrown === (custom ?? timeout) && timeout.struck;
     if (own && "timeoutValue" in options) return options.timeoutValue as U;
     throw thrown;
+  } finally {
+    // A hub that was parked for it alone does not end before.
+    timeout.cancel();
+    const ended = parkEnded();
+    if (ended !== null) await ended;
   }
 }

@@ -12,6 +12,7 @@ import { HubError } from "./errors.ts";
 import type { Cancellable, Scheduler } from "./scheduler.ts";
 import { Scope } from "./scope.ts";
 import { Suspension, type SuspensionOwner } from "./suspension.ts";
+import { thread } from "./thread.ts";
 
 /**
  * Begin a wait of the current greenthread in `hub`.
@@ -42,6 +43,24 @@ export function suspend(
   hub.waits(current);
   hub.launch();
   return suspension;
+}
+
+/**
+ * The end of a park on another thread that is under way, or was a moment ago;
+ * null if there is none. For what needs no turn of the hub's, and may be the last
+ * that a test waits for.
+ * @internal
+ */
+export function parkEnded(): Promise<void> | null {
+  const { hub } = thread;
+  if (hub === null || !hub.resting) return null;
+  return new Promise((resolve) => {
+    const discard = (): true => {
+      resolve();
+      return true;
+    };
+    hub.enqueue({ fire: resolve, discard });
+  });
 }
 
 /**

@@ -12,6 +12,7 @@ import {
 } from "@std/assert";
 import { check } from "../ffi/errors.ts";
 import { libc } from "../ffi/libc.ts";
+import { macrotask } from "../hubs/deno_loop.ts";
 import {
   getCurrent,
   getHub,
@@ -216,6 +217,19 @@ Deno.test("waitReady() ends with the signal's reason, before and within", async 
     Error,
     "enough",
   );
+});
+
+Deno.test("readiness() is left when nothing is under way any more", async () => {
+  using pair = new Pair();
+  pair.fill(pair.a);
+  const hub = getHub();
+  const steps = readiness(pair.a, EITHER);
+  const step = steps.next();
+  const { parks } = hub.statistics();
+  while (hub.statistics().parks === parks) await macrotask();
+  await steps.return!();
+  assertEquals(hub.resting, false);
+  assertEquals(await step, { done: true, value: undefined });
 });
 
 Deno.test("waitReady() is undone by kill", async () => {

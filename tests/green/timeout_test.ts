@@ -519,6 +519,41 @@ greenTest(
   },
 );
 
+greenTest("waitFor() leaves nothing with a promise that goes on", async () => {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  let reactions = 0;
+  // deno-lint-ignore no-explicit-any
+  promise.then = (...args: any[]): any => {
+    reactions++;
+    return Reflect.apply(Promise.prototype.then, promise, args);
+  };
+  for (let i = 0; i < 10; i++) {
+    assert(await failure(waitFor(promise, { timeout: 0 })) instanceof Timeout);
+  }
+  assertEquals(reactions, 1);
+  // It serves all who wait later, oldest first, and those who come when it has.
+  const log: string[] = [];
+  const both = ["a", "b"].map((name) =>
+    spawn(async () => {
+      log.push(`${name} ${await waitFor(promise)}`);
+    })
+  );
+  await settle();
+  resolve(7);
+  for (const gt of both) await gt.wait();
+  assertEquals(log, ["a 7", "b 7"]);
+  assertEquals(await waitFor(promise), 7);
+});
+
+greenTest(
+  "withTimeout() ends when nothing is under way any more",
+  async (rig) => {
+    // The hub parks for its limit alone.
+    await withTimeout(60_000, () => rig.parked());
+    assertEquals(rig.hub.resting, false);
+  },
+);
+
 greenTest(
   "waitFor() is left at once by a kill, and a late rejection harms nobody",
   async () => {
