@@ -17,12 +17,12 @@ const MAX_FD = 2 ** 31 - 1;
  * @throws {TypeError} If it is no number.
  * @throws {RangeError} If it is no integer from 0 to 2^31 - 1.
  */
-export function checkedFd(fd: unknown): number {
+export function checkedFd(fd: unknown, action = "wait"): number {
   if (typeof fd !== "number") {
-    throw new TypeError(`Cannot wait: fd is no number: ${typeof fd}`);
+    throw new TypeError(`Cannot ${action}: fd is no number: ${typeof fd}`);
   }
   if (!(Number.isInteger(fd) && fd >= 0 && fd <= MAX_FD)) {
-    throw new RangeError(`Cannot wait: fd is no descriptor: ${fd}`);
+    throw new RangeError(`Cannot ${action}: fd is no descriptor: ${fd}`);
   }
   return fd | 0;
 }

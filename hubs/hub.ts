@@ -9,6 +9,7 @@ import {
   checkedAbort,
   checkedAdd,
   checkedClock,
+  checkedFd,
   checkedOptions,
   checkPoller,
   checkScheduled,
@@ -259,9 +260,12 @@ export class BaseHub implements Scheduler, AsyncDisposable {
    * Take every listener off a descriptor. Each is called once more, in the
    * next pass, as if the descriptor were ready: whoever waits goes on and
    * finds out by itself.
+   *
+   * @throws {TypeError} If `fd` is no number.
+   * @throws {RangeError} If it is no integer from 0.
    */
   removeDescriptor(fd: number): void {
-    for (const listener of this.#take(fd)) {
+    for (const listener of this.#take(checkedFd(fd, "remove"))) {
       this.enqueue({
         fire: () =>
           this.#table.lastCall(listener) ? listener.cb(listener.fd) : undefined,
@@ -276,17 +280,24 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   /**
    * Say that `fd` is about to be closed: all who wait for it get `IOClosed`
    * in the next pass. Call it just before the close.
+   *
+   * @throws {TypeError} If `fd` is no number.
+   * @throws {RangeError} If it is no integer from 0.
    */
   notifyClose(fd: number): void {
-    this.#gone(fd);
+    this.#gone(checkedFd(fd, "give notice"));
   }
 
   /**
    * Say that the system has just handed out the number `fd`: whoever still
    * waits for it waits for something that is gone, and gets `IOClosed`.
+   *
+   * @throws {TypeError} If `fd` is no number.
+   * @throws {RangeError} If it is no integer from 0.
    */
   markAsReopened(fd: number): void {
-    for (const { markAsClosed } of this.#gone(fd)) {
+    const gone = this.#gone(checkedFd(fd, "give notice"));
+    for (const { markAsClosed } of gone) {
       try {
         markAsClosed?.();
       } catch (error) {

@@ -253,6 +253,8 @@ export function useHub(
  * `"<specifier>:<ClassName>"`, relative to the main module; in a Worker, to
  * the Worker's own.
  *
+ * If another hub was chosen before the module was loaded, that one stays.
+ *
  * The import needs the permission to read (`--allow-read`, `--allow-import`),
  * unless the program has imported the module itself. Where Deno would ask for
  * it, on a terminal, the call fails instead.
@@ -279,12 +281,22 @@ export function useHub(
   const text = typeof hub === "string" ? hub.trim() : "";
   if (text !== "" && isSpecifier(text)) return useSpecifier(text);
   assertNotMainloop();
-  select(findClass(hub, text));
+  const found = findClass(hub, text);
+  lastChoice = ++choices;
+  select(found);
 }
+
+/** How many calls have begun to choose, and which of them has had its way. */
+let choices = 0;
+let lastChoice = 0;
 
 async function useSpecifier(text: string): Promise<void> {
   assertNotMainloop();
-  select(await load(text));
+  const choice = ++choices;
+  const found = await load(text);
+  if (choice < lastChoice) return;
+  lastChoice = choice;
+  select(found);
 }
 
 function assertNotMainloop(): void {

@@ -27,6 +27,7 @@ import { HubError } from "./errors.ts";
 import { FdMap } from "./fd_map.ts";
 import { type FdListener, MOST_SWEEPS, Watched } from "./listeners.ts";
 import { BAD, type Interest, type Poller, READ, WRITE } from "./poller.ts";
+import { reportError } from "./report.ts";
 import { thread } from "./thread.ts";
 
 /** So many forgotten descriptors may be remembered until the hub is idle. */
@@ -165,7 +166,7 @@ export class ListenerTable {
     }
     this.#count -= all.length;
     this.#table.delete(fd);
-    this.#poller.watch(watched.fd, 0);
+    this.#forget(watched.fd);
     return all;
   }
 
@@ -327,8 +328,17 @@ export class ListenerTable {
     this.#unclaimed = [];
     for (const fd of unclaimed) {
       const watched = this.#table.get(fd);
-      if (watched === undefined) this.#poller.watch(fd, 0);
+      if (watched === undefined) this.#forget(fd);
       else this.#narrow(watched);
+    }
+  }
+
+  /** A poller that throws then must not keep waiters from being told. */
+  #forget(fd: number): void {
+    try {
+      this.#poller.watch(fd, 0);
+    } catch (error) {
+      reportError(`Error of a poller that was to forget fd ${fd}`, error);
     }
   }
 

@@ -262,7 +262,7 @@ export function trampoline(
  * @throws {RangeError} If it is no integer from 0.
  */
 export function notifyClose(fd: number): void {
-  const checked = checkedFd(fd);
+  const checked = checkedFd(fd, "give notice");
   (thread.hub as BaseHub | null)?.notifyClose(checked);
 }
 
@@ -275,6 +275,6 @@ export function notifyClose(fd: number): void {
  * @throws {RangeError} If it is no integer from 0.
  */
 export function notifyOpened(fd: number): void {
-  const checked = checkedFd(fd);
+  const checked = checkedFd(fd, "give notice");
   (thread.hub as BaseHub | null)?.markAsReopened(checked);
 }

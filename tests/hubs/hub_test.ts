@@ -592,6 +592,59 @@ hubTest("getTimers() lists live timers, soonest first", async () => {
   assertEquals(hub.getTimers(), []);
 });
 
+hubTest("methods that take a descriptor refuse what is none", (rig) => {
+  const { hub } = rig;
+  for (
+    const method of [
+      "notifyClose",
+      "markAsReopened",
+      "removeDescriptor",
+    ] as const
+  ) {
+    for (const fd of ["x", undefined, {}]) {
+      assertThrows(
+        () => hub[method](fd as never),
+        TypeError,
+        "fd is no number",
+      );
+    }
+    for (const fd of [-1, 1.5, NaN]) {
+      assertThrows(() => hub[method](fd), RangeError, "fd is no descriptor");
+    }
+  }
+});
+
+hubTest(
+  "a poller that throws when it is to forget keeps nobody waiting",
+  async (rig) => {
+    class Forgetful extends Manual {
+      override watch(fd: number, interest: number): void {
+        if (interest === 0) throw new Error("I cannot forget");
+        super.watch(fd, interest);
+      }
+    }
+    useHub(
+      class extends BaseHub {
+        constructor() {
+          super(new Forgetful());
+        }
+      },
+    );
+    const [reader] = rig.pipe();
+    const ended = failure(
+      spawn(() => trampoline(reader, { read: true })).wait(),
+    );
+    await sleep();
+    getHub().notifyClose(reader);
+    assertEquals((await within(5000, ended)).name, "IOClosed");
+    const [report] = rig.takeReports();
+    assertMatch(
+      report!,
+      new RegExp(`forget fd ${reader}: Error: I cannot forget`),
+    );
+  },
+);
+
 hubTest("abort() refuses what are no options, and goes on", async (rig) => {
   const { hub } = rig;
   let fired = false;

@@ -105,6 +105,20 @@ hubTest("useHub() may be awaited in either form", async () => {
   assertInstanceOf(getHub(), tiny.Hub);
 });
 
+hubTest(
+  "useHub(): of calls that overlap, the last that succeeds counts",
+  async () => {
+    const slow = useHub(TINY);
+    useHub("poll");
+    await slow;
+    assertEquals(getHub().name, "poll");
+    const good = useHub(TINY);
+    const bad = useHub("./no_such_file.ts") as unknown as Promise<void>;
+    await Promise.allSettled([good, bad]);
+    assertStrictEquals(getHub().constructor, tiny.Hub);
+  },
+);
+
 hubTest("useHub() by specifier, with and without a class name", async () => {
   for (const specifier of [TINY, `${TINY}:`, `${TINY}:Hub`, ` ${TINY}:Hub `]) {
     await useHub(Mine);
