@@ -17,7 +17,9 @@
  */
 
 import { type Libc, libc } from "./libc.ts";
+import { closeAtUnload, closedBefore } from "./unload.ts";
 
+const IN_WORKER = "WorkerGlobalScope" in globalThis;
 const NOTHING: Disposable = { [Symbol.dispose]() {} };
 
 /** So many values of a kind a thread may have; more are not looked after. */
@@ -51,10 +53,19 @@ function calls(): Calls | null {
 }
 
 /**
- * In a Worker, have `fd` closed when the Worker's thread ends. Dispose of the
- * result before closing `fd` yourself. Best effort: see {@linkcode KEY_LIMIT}.
+ * In a Worker, have `fd` closed when the Worker's thread ends; else when the
+ * program does, as its thread may go on. Dispose of the result before closing
+ * `fd` yourself. Best effort: see {@linkcode KEY_LIMIT}.
  */
 export function closeAtThreadExit(fd: number): Disposable {
+  if (!IN_WORKER) {
+    closeAtUnload(fd);
+    return {
+      [Symbol.dispose]() {
+        closedBefore(fd);
+      },
+    };
+  }
   // fd 0 would be a null value, for which no destructor is called.
   if (fd === 0) return NOTHING;
   return callAtThreadExit("close", BigInt(fd));
@@ -72,7 +83,7 @@ export function callAtThreadExit(
   destructor: string | Deno.PointerObject,
   value: bigint,
 ): Disposable {
-  if (!("WorkerGlobalScope" in globalThis)) return NOTHING;
+  if (!IN_WORKER) return NOTHING;
   const c = calls();
   if (c === null) return NOTHING;
   const named = typeof destructor === "string";

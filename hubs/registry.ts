@@ -8,6 +8,7 @@
  * @module
  */
 
+import { atUnload } from "../ffi/unload.ts";
 import { readEnv } from "./env.ts";
 import { HubError } from "./errors.ts";
 import * as epolls from "./epolls.ts";
@@ -332,9 +333,15 @@ export function getHub(): BaseHub {
   return thread.hub as BaseHub | null ?? makeHub();
 }
 
+let first = true;
+
 function makeHub(): BaseHub {
   if (thread.hub !== null) return thread.hub as BaseHub;
   chosen ??= defaultClass();
+  if (first) {
+    first = false;
+    atUnload(() => void (thread.hub as Partial<BaseHub> | null)?.close?.());
+  }
   const hub = construct(chosen);
   thread.hub ??= hub;
   inherit(thread.hub);

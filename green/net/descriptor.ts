@@ -10,6 +10,7 @@
  */
 
 import { closeSocket } from "../../ffi/socket.ts";
+import { closeAtUnload, closedBefore } from "../../ffi/unload.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import type { BaseHub } from "../../hubs/hub.ts";
 import type { FdListener } from "../../hubs/listeners.ts";
@@ -22,6 +23,7 @@ import type { OwnedWait } from "../../hubs/wait.ts";
 export function adopt(fd: number): number {
   if (thread.background !== null) keepAlive(fd, true);
   (thread.hub as BaseHub | null)?.markAsReopened(fd);
+  closeAtUnload(fd);
   return fd;
 }
 
@@ -40,6 +42,7 @@ export function keepAlive(fd: number, on: boolean): void {
 export function giveBack(fd: number): void {
   if (thread.background !== null) keepAlive(fd, true);
   (thread.hub as BaseHub | null)?.notifyClose(fd);
+  closedBefore(fd);
   closeSocket(fd);
 }
 
