@@ -214,13 +214,16 @@ export async function preloadHub(): Promise<void> {
  * @throws {HubError} If none does; the message lists them and says why.
  */
 export function getDefaultHub(): HubModule {
-  const reasons: string[] = [];
+  // What all of them lack is said once.
+  const reasons = new Map<string, string[]>();
   for (const name of AUTOMATIC) {
     const module = BUILTIN.get(name)!;
     if (module.isAvailable!()) return module;
-    reasons.push(`${name}: ${(module as Explains).whyUnavailable!()}`);
+    const why = (module as Explains).whyUnavailable!();
+    reasons.set(why, [...reasons.get(why) ?? [], name]);
   }
-  throw new HubError(`Cannot find an available hub: ${reasons.join("; ")}`);
+  const all = [...reasons].map(([why, names]) => `${names.join(", ")}: ${why}`);
+  throw new HubError(`Cannot find an available hub: ${all.join("; ")}`);
 }
 
 /**
