@@ -363,9 +363,10 @@ export class BaseHub implements Scheduler, AsyncDisposable {
   }
 
   /**
-   * End MAINLOOP after the pass under way. Timers are discarded and unstarted
-   * greenthreads end with `GreenletExit`; listeners stay; whoever is parked
-   * stays parked and can be killed. The next switch starts MAINLOOP again. Not
+   * End MAINLOOP after the pass under way; at once if it is parked. Timers are
+   * discarded and unstarted greenthreads end with `GreenletExit`; listeners stay;
+   * whoever is parked stays parked and can be killed. The next switch, spawn,
+   * timer or listener starts MAINLOOP again, be it begun in the same breath. Not
    * running: nothing happens.
    */
   abort(): void;
