@@ -126,11 +126,19 @@ export function acceptSocket(fd: number): number {
   }
 }
 
+/** So many bytes the kernel transfers at most: MAX_RW_COUNT, see read(2). */
+const MOST_BYTES = 0x7fff_f000;
+
+/** The size of `p` to pass on: what is larger need not fit into 32 bits. */
+function sizeOf(p: Uint8Array): number {
+  return Math.min(p.byteLength, MOST_BYTES);
+}
+
 /** Bytes received into `p`, 0 at the end; -errno. */
 export function receive(fd: number, p: Uint8Array): number {
   const c = libc();
   for (;;) {
-    const n = c.recv(fd, p as Uint8Array<ArrayBuffer>, p.byteLength, 0);
+    const n = c.recv(fd, p as Uint8Array<ArrayBuffer>, sizeOf(p), 0);
     if (n >= 0) return n;
     const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
@@ -142,7 +150,7 @@ export function transmit(fd: number, p: Uint8Array): number {
   const c = libc();
   const bytes = p as Uint8Array<ArrayBuffer>;
   for (;;) {
-    const n = c.send(fd, bytes, p.byteLength, MSG_NOSIGNAL);
+    const n = c.send(fd, bytes, sizeOf(p), MSG_NOSIGNAL);
     if (n >= 0) return n;
     const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
@@ -155,7 +163,7 @@ export function receiveFrom(fd: number, p: Uint8Array): number {
   const bytes = p as Uint8Array<ArrayBuffer>;
   for (;;) {
     peerLength[0] = SOCKADDR_SIZE;
-    const n = c.recvfrom(fd, bytes, p.byteLength, 0, peer, peerLength);
+    const n = c.recvfrom(fd, bytes, sizeOf(p), 0, peer, peerLength);
     if (n >= 0) return n;
     const error = errnoCell !== null ? errnoCell[0]! : errno();
     if (error !== EINTR) return -error;
@@ -170,7 +178,7 @@ export function transmitTo(fd: number, p: Uint8Array, raw: RawAddress): number {
     const n = c.sendto(
       fd,
       bytes,
-      p.byteLength,
+      sizeOf(p),
       MSG_NOSIGNAL,
       raw,
       raw.length,
@@ -208,6 +216,7 @@ export function takeSocketError(fd: number): number {
 /**
  * Set an option that is an int.
  *
+ * @param action What is attempted by it, for the error.
  * @throws {SystemError} If the kernel refuses.
  */
 export function setOption(
@@ -215,15 +224,17 @@ export function setOption(
   level: number,
   name: number,
   value: number,
+  action?: string,
 ): void {
   four[0] = value;
   const rc = retry(() => libc().setsockopt(fd, level, name, four, 4));
-  check(rc, "setsockopt");
+  check(rc, "setsockopt", action);
 }
 
 /**
  * Set an option that is a structure.
  *
+ * @param action What is attempted by it, for the error.
  * @throws {SystemError} If the kernel refuses.
  */
 export function setOptionBytes(
@@ -231,11 +242,12 @@ export function setOptionBytes(
   level: number,
   name: number,
   value: Uint8Array<ArrayBuffer>,
+  action?: string,
 ): void {
   const rc = retry(() =>
     libc().setsockopt(fd, level, name, value, value.length)
   );
-  check(rc, "setsockopt");
+  check(rc, "setsockopt", action);
 }
 
 function addressBy(
