@@ -48,6 +48,7 @@ import {
   checkedHost,
   checkedPath,
   checkedPort,
+  checkName,
   checkOptions,
   type ConnectOptions,
   type UnixConnectOptions,
@@ -115,6 +116,7 @@ async function connectTcp(options: ConnectOptions): Promise<TcpConn> {
   using limit = new Limit(timeout, options.signal);
   limit.check();
   const numeric = numericAddress(host, port);
+  if (numeric === null) checkName(host, "connect");
   const addresses = numeric !== null
     ? [numeric]
     : await limit.promise(() => lookUp({ host, port }));
@@ -170,7 +172,10 @@ function checkSignal(signal: unknown): void {
 
 /**
  * Connect over TCP. A name is looked up as the system does, off this thread,
- * and its addresses are tried in the system's order.
+ * and its addresses are tried in the system's order. A look-up that was
+ * given up on (by `timeout`, `signal`, kill) goes on in the background: it may
+ * keep the process alive until the resolver gives up, and occupies one of
+ * Deno's few threads meanwhile.
  *
  * @throws {SystemError} ECONNREFUSED and the like, of the last address tried;
  * EAI_NONAME and the like if the name could not be looked up.
@@ -179,8 +184,7 @@ function checkSignal(signal: unknown): void {
  * @throws {TypeError} If an option has the wrong type.
  * @throws {RangeError} If `port` is out of range, `timeout` is NaN, or `hostname`
  * has a NUL in it.
- * @throws {URIError} If `hostname` is empty, or anything but an IPv6 address in
- * brackets.
+ * @throws {URIError} If `hostname` can be neither a name nor an address.
  * @throws {HubError} From MAINLOOP.
  *
  * @example

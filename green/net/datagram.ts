@@ -1,31 +1,29 @@
 /**
  * Datagram sockets, of the shape of `Deno.DatagramConn`.
  *
- * The traps it guards: a Unix datagram socket polls writable although the
- * receiver's queue is full, so waiting for that would spin; there a pause
- * comes between two tries. And a send may wait for what the close of a
- * descriptor does not end: a pause, a look-up, the sends before it.
+ * The trap it guards: a send that need not wait must not wait for others, but
+ * must not overtake those to the same destination either.
  *
  * @module
  */
 
 import { EAGAIN } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errors.ts";
-import { lookUp } from "../../ffi/resolve.ts";
+import type { Lookup } from "../../ffi/resolve.ts";
 import {
-  familyOf,
   inetOf,
   numericAddress,
   pathOf,
   type RawAddress,
   unixAddress,
 } from "../../ffi/sockaddr.ts";
-import { peer, peerSize, receiveFrom, transmitTo } from "../../ffi/socket.ts";
+import { peer, peerSize, receiveFrom } from "../../ffi/socket.ts";
 import { AF_UNIX } from "../../ffi/socket_constants.ts";
+import { closeAtThreadExit } from "../../ffi/thread_exit.ts";
 import { IOClosed } from "../../hubs/errors.ts";
-import { READ, WRITE } from "../../hubs/poller.ts";
+import { READ } from "../../hubs/poller.ts";
 import { outer, outerSteps } from "../../hubs/thrown.ts";
-import { impatient, Limit, OwnedWait } from "../../hubs/wait.ts";
+import { impatient, OwnedWait } from "../../hubs/wait.ts";
 import {
   checkBytes,
   checkedTimeout,
@@ -42,14 +40,13 @@ import {
   type MulticastV4Membership,
   type MulticastV6Membership,
 } from "./multicast.ts";
-import { checkedHost, checkedPath, checkedPort } from "./options.ts";
+import { checkedHost, checkedPath, checkedPort, checkName } from "./options.ts";
+import { sendNow, SendQueue } from "./send_queue.ts";
 
 const AGAIN = -EAGAIN;
 /** The largest datagram there is. */
 const LARGEST = 65_536;
 const LOCALHOST = "127.0.0.1";
-const FIRST_PAUSE = 1;
-const LAST_PAUSE = 16;
 
 let scratch: Uint8Array<ArrayBuffer> | null = null;
 
@@ -58,18 +55,17 @@ export type DatagramAddr = Deno.NetAddr | Deno.UnixAddr;
 /** A datagram and its sender. */
 export type Datagram = [Uint8Array<ArrayBuffer>, DatagramAddr];
 
-/** A wait that tries again until there is something to return. */
-class Retry extends OwnedWait {
-  readonly #again: () => unknown;
-  readonly #receiver: DatagramConn | null;
+/** A receive that waits. */
+class ReceiveWait extends OwnedWait {
+  readonly #again: () => Datagram | undefined;
+  readonly #receiver: DatagramConn;
 
   constructor(
-    evtype: typeof READ | typeof WRITE,
     fd: number,
-    again: () => unknown,
-    receiver: DatagramConn | null = null,
+    again: () => Datagram | undefined,
+    receiver: DatagramConn,
   ) {
-    super(evtype, fd);
+    super(READ, fd);
     this.#again = again;
     this.#receiver = receiver;
   }
@@ -86,7 +82,7 @@ class Retry extends OwnedWait {
   release(): void {}
 
   override outOfLine(): void {
-    this.#receiver?.receiverLeft(this);
+    this.#receiver.receiverLeft(this);
   }
 }
 
@@ -95,10 +91,10 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   #fd: number;
   readonly #family: number;
   readonly #addr: DatagramAddr;
-  #receiving: Retry | null = null;
-  #sending: Promise<unknown> | null = null;
-  /** Of the sends that wait, for whatever it may be. */
-  readonly #limits = new Set<Limit>();
+  readonly #keep: Disposable;
+  #receiving: ReceiveWait | null = null;
+  /** The sends that wait. */
+  #sends: SendQueue | null = null;
   #readTimeout: number | null = null;
   #writeTimeout: number | null = null;
 
@@ -107,6 +103,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     this.#fd = fd;
     this.#family = family;
     this.#addr = addr;
+    this.#keep = closeAtThreadExit(fd);
   }
 
   /** The descriptor; -1 once closed. */
@@ -163,7 +160,7 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
         }
         return this.#take(p);
       };
-      const wait = new Retry(READ, this.#fd, again, this);
+      const wait = new ReceiveWait(this.#fd, again, this);
       const promise = wait.begin(this.#readTimeout);
       this.#receiving = wait;
       return promise as Promise<Datagram>;
@@ -193,98 +190,58 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
   }
 
   /**
-   * Send a datagram.
+   * Send a datagram. Sends to one destination are sent in the order of the
+   * calls; one to another destination waits for none of them. A name is looked
+   * up as the system does, off this thread; until that is done it is a
+   * destination of its own.
    *
    * @param p What to send.
    * @param addr To whom.
    * @returns How many bytes were sent.
-   * @throws {SystemError} If it is too large, or nobody is there (Unix).
+   * @throws {SystemError} If it is too large, or nobody is there (Unix);
+   * EAI_NONAME and the like if the name could not be looked up.
    * @throws {IOClosed} If the socket is closed, before or meanwhile.
-   * @throws {Timeout} After `writeTimeout`.
-   * @throws {TypeError} If `p` is detached meanwhile; nothing is sent.
+   * @throws {Timeout} After `writeTimeout`; see `connect` for what becomes of a
+   * look-up.
+   * @throws {TypeError} If `addr` is no address, or `p` is detached meanwhile;
+   * nothing is sent.
+   * @throws {RangeError} If the port or the path cannot be one, or the host
+   * name has a NUL in it.
+   * @throws {URIError} If the host name cannot be one.
+   * @throws {HubError} From MAINLOOP, if it has to wait.
    */
   send(p: Uint8Array, addr: Deno.Addr): Promise<number> {
     try {
       if (this.#fd < 0) throw closedError("send");
       checkBytes(p, "send");
       const to = this.#target(addr);
-      if (to === null || this.#sending !== null) {
-        return this.#later(p, addr, to);
+      if (to instanceof Uint8Array && !(this.#sends?.holds(to))) {
+        const n = sendNow(this.#fd, p, to);
+        if (n !== undefined) return byTheHub(this, n) ?? Promise.resolve(n);
       }
-      const n = this.#give(p, to);
-      if (n === undefined) return this.#later(p, addr, to);
-      return byTheHub(this, n) ?? Promise.resolve(n);
+      const sends = this.#sends ??= new SendQueue(this, this.#fd, this.#family);
+      return outer(sends.push(p, to, this.#writeTimeout));
     } catch (error) {
       return failedAtOnce(this, error);
     }
   }
 
-  #give(p: Uint8Array, to: RawAddress): number | undefined {
-    const n = transmitTo(this.#fd, p, to);
-    if (n >= 0) return n;
-    if (n === AGAIN) return undefined;
-    throw new SystemError(-n, "sendto", "Cannot send");
-  }
-
-  /** The address to send to; null if its name must be looked up. */
-  #target(addr: Deno.Addr): RawAddress | null {
+  /** The address to send to, or the name to be looked up. */
+  #target(addr: Deno.Addr): RawAddress | Lookup {
+    if (typeof addr !== "object" || addr === null) {
+      throw new TypeError("Cannot send: the address is no object");
+    }
     if (this.#family === AF_UNIX) {
       const { path } = addr as Deno.UnixAddr;
       return unixAddress(checkedPath(path, "send"));
     }
-    const { hostname, port } = addr as Deno.NetAddr;
+    const { hostname, port: number } = addr as Deno.NetAddr;
     const host = checkedHost(hostname, "send", LOCALHOST);
-    return numericAddress(host, checkedPort(port, "send"));
-  }
-
-  /** Send after those before, with a look-up or waits. */
-  #later(
-    p: Uint8Array,
-    addr: Deno.Addr,
-    to: RawAddress | null,
-  ): Promise<number> {
-    const before = this.#sending;
-    const limit = new Limit(this.#writeTimeout);
-    this.#limits.add(limit);
-    const sending = this.#send(limit, before, p, addr as Deno.NetAddr, to);
-    const settled = sending.then(() => {}, () => {}).then(() => {
-      this.#limits.delete(limit);
-      if (this.#sending === settled) this.#sending = null;
-    });
-    this.#sending = settled;
-    return outer(sending);
-  }
-
-  async #send(
-    limit: Limit,
-    before: Promise<unknown> | null,
-    p: Uint8Array,
-    { hostname, port }: Deno.NetAddr,
-    to: RawAddress | null,
-  ): Promise<number> {
-    using _ = limit;
-    const { length } = p;
-    if (before !== null) await limit.promise(() => before);
-    if (to === null) {
-      const host = checkedHost(hostname, "send", LOCALHOST);
-      const found = await limit.promise(() =>
-        lookUp({ host, port, datagram: true })
-      );
-      to = found.find((raw) => familyOf(raw) === this.#family) ?? found[0]!;
-    }
-    const target = to;
-    for (let ms = FIRST_PAUSE;; ms = Math.min(2 * ms, LAST_PAUSE)) {
-      if (this.#fd < 0) throw closedError("send");
-      if (p.length < length) throw detachedError("send");
-      const n = this.#give(p, target);
-      if (n !== undefined) return n;
-      if (this.#family === AF_UNIX) await limit.pause(ms);
-      else {
-        const wait = new Retry(WRITE, this.#fd, () => true);
-        const ready = wait.begin(null);
-        await limit.during(ready, wait.suspension!);
-      }
-    }
+    const port = checkedPort(number, "send");
+    const raw = numericAddress(host, port);
+    if (raw !== null) return raw;
+    checkName(host, "send");
+    return { host, port, datagram: true };
   }
 
   /**
@@ -296,8 +253,9 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     if (fd < 0) return;
     this.#fd = -1;
     forgetTurns(this);
+    this.#keep[Symbol.dispose]();
     giveBack(fd);
-    for (const limit of this.#limits) limit.end(closedError("send"));
+    this.#sends?.close(closedError("send"));
   }
 
   /** As {@linkcode DatagramConn.close}. */
@@ -370,8 +328,8 @@ export class DatagramConn implements AsyncIterable<Datagram>, Disposable {
     return joinV6(this.#open, address, networkInterface);
   }
 
-  readonly #open = (): number => {
-    if (this.#fd < 0) throw closedError("set an option");
+  readonly #open = (action: string): number => {
+    if (this.#fd < 0) throw closedError(action);
     return this.#fd;
   };
 }

@@ -48,7 +48,11 @@ function isTurn(owner: object): boolean {
   return !getCurrent().isMainloop;
 }
 
-function inTurn<T>(owner: object, promise: Promise<T>): Promise<T> {
+/**
+ * Have the calls that need no wait come back after `promise`, a call's that is
+ * done and comes back by the hub. Returns `promise`.
+ */
+export function inTurn<T>(owner: object, promise: Promise<T>): Promise<T> {
   const over = (): void => {
     if (latest.get(owner) === promise) latest.delete(owner);
   };

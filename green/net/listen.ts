@@ -41,6 +41,7 @@ import {
   checkedHost,
   checkedPath,
   checkedPort,
+  checkName,
   checkOptions,
   type TcpListenOptions,
   type UnixListenOptions,
@@ -62,7 +63,12 @@ export function setIfKnown(fd: number, level: number, name: number): void {
   }
 }
 
-/** The addresses to bind for a host; a name stops the thread for its look-up. @internal */
+/**
+ * The addresses to bind for a host; a name stops the thread for its look-up.
+ *
+ * @throws {URIError} If it cannot be a name.
+ * @internal
+ */
 export function bindable(
   host: string,
   port: number,
@@ -70,6 +76,7 @@ export function bindable(
 ): RawAddress[] {
   const raw = numericAddress(host, port);
   if (raw !== null) return [raw];
+  checkName(host, "listen");
   return lookUpSync({ host, port, datagram, passive: true });
 }
 
@@ -151,8 +158,7 @@ function backlogOf(backlog: number | undefined, denos?: number): number {
  * @throws {TypeError} If an option has the wrong type.
  * @throws {RangeError} If `port` or `backlog` is out of range, or `hostname` has
  * a NUL in it.
- * @throws {URIError} If `hostname` is empty, or anything but an IPv6 address in
- * brackets.
+ * @throws {URIError} If `hostname` can be neither a name nor an address.
  *
  * @example
  * ```ts

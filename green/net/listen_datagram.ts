@@ -101,8 +101,7 @@ function listenUnixDatagram(options: UnixDatagramOptions): DatagramConn {
  * name could not be looked up.
  * @throws {TypeError} If an option has the wrong type.
  * @throws {RangeError} If `port` is out of range, or `hostname` has a NUL in it.
- * @throws {URIError} If `hostname` is empty, or anything but an IPv6 address in
- * brackets.
+ * @throws {URIError} If `hostname` can be neither a name nor an address.
  *
  * @example
  * ```ts

@@ -10,6 +10,7 @@
 import { EAGAIN, ERRNO } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errors.ts";
 import { acceptSocket, peer, peerSize, removePath } from "../../ffi/socket.ts";
+import { closeAtThreadExit } from "../../ffi/thread_exit.ts";
 import { IOClosed } from "../../hubs/errors.ts";
 import { READ } from "../../hubs/poller.ts";
 import { outer } from "../../hubs/thrown.ts";
@@ -86,9 +87,9 @@ class Connections<T extends StreamConn>
     }
   }
 
-  return(): Promise<IteratorResult<T, undefined>> {
+  return(value?: unknown): Promise<IteratorResult<T, undefined>> {
     this.#listener.close();
-    return Promise.resolve({ value: undefined, done: true });
+    return Promise.resolve({ value: value as undefined, done: true });
   }
 
   [Symbol.asyncIterator](): this {
@@ -105,6 +106,7 @@ export class Listener<
   readonly #addr: A;
   readonly #make: MakeConn<T>;
   readonly #path: string | null;
+  readonly #keep: Disposable;
   #waiter: AcceptWait | null = null;
   #whenClosed = new Set<() => void>();
 
@@ -114,6 +116,7 @@ export class Listener<
     this.#addr = addr;
     this.#make = make;
     this.#path = path;
+    this.#keep = closeAtThreadExit(fd);
   }
 
   /** The descriptor; -1 once closed. */
@@ -193,6 +196,7 @@ export class Listener<
     const fd = this.#fd;
     if (fd < 0) return;
     this.#fd = -1;
+    this.#keep[Symbol.dispose]();
     giveBack(fd);
     if (this.#path !== null) removePath(this.#path);
     for (const fn of this.#whenClosed) fn();

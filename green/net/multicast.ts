@@ -36,12 +36,27 @@ export interface MulticastV6Membership {
   setLoopback: (loopback: boolean) => Promise<void>;
 }
 
-/** The descriptor; throws once it is closed. */
-type Open = () => number;
+/** The descriptor; throws once it is closed, and says what was attempted. */
+type Open = (action: string) => number;
 
 // deno-lint-ignore require-await
-async function set(open: Open, level: number, name: number, value: number) {
-  setOption(open(), level, name, value);
+async function set(
+  open: Open,
+  [level, name]: readonly [level: number, name: number],
+  value: number,
+  action: string,
+): Promise<void> {
+  setOption(open(action), level, name, value, `Cannot ${action}`);
+}
+
+// deno-lint-ignore require-await
+async function setBytes(
+  open: Open,
+  [level, name]: readonly [level: number, name: number],
+  value: Uint8Array<ArrayBuffer>,
+  action: string,
+): Promise<void> {
+  setOptionBytes(open(action), level, name, value, `Cannot ${action}`);
 }
 
 /** An integer as users give it. */
@@ -59,62 +74,63 @@ function checkedInteger(
   return value;
 }
 
-// deno-lint-ignore require-await
-async function setTTL(open: Open, ttl: number): Promise<void> {
-  const value = checkedInteger(ttl, "set the TTL: it", [-1, 255]);
-  setOption(open(), IPPROTO_IP, IP_MULTICAST_TTL, value);
+async function setTTL(open: Open, group: string, ttl: number): Promise<void> {
+  const action = `set the TTL for ${group}`;
+  const value = checkedInteger(ttl, `${action}: it`, [-1, 255]);
+  await set(open, [IPPROTO_IP, IP_MULTICAST_TTL], value, action);
 }
 
 /** Join an IPv4 group on the interface with an address. */
-// deno-lint-ignore require-await
 export async function joinV4(
   open: Open,
   address: string,
   networkInterface: string,
 ): Promise<MulticastV4Membership> {
+  const where = `${address} on ${networkInterface}`;
   const group = parseIPv4(address);
   const from = parseIPv4(networkInterface);
   if (group === null || from === null) {
-    throw new TypeError("Cannot join a group: no IPv4 addresses");
+    const culprit = group === null ? "the group" : "the interface";
+    throw new TypeError(`Cannot join ${where}: ${culprit} is no IPv4 address`);
   }
   // struct ip_mreq: group, interface.
   const request = new Uint8Array([...group, ...from]);
-  const change = (name: number): void =>
-    setOptionBytes(open(), IPPROTO_IP, name, request);
-  change(IP_ADD_MEMBERSHIP);
+  const join = [IPPROTO_IP, IP_ADD_MEMBERSHIP] as const;
+  const drop = [IPPROTO_IP, IP_DROP_MEMBERSHIP] as const;
+  const loop = [IPPROTO_IP, IP_MULTICAST_LOOP] as const;
+  await setBytes(open, join, request, `join ${where}`);
   return {
-    // deno-lint-ignore require-await
-    leave: async () => change(IP_DROP_MEMBERSHIP),
+    leave: () => setBytes(open, drop, request, `leave ${where}`),
     setLoopback: (loopback) =>
-      set(open, IPPROTO_IP, IP_MULTICAST_LOOP, loopback ? 1 : 0),
-    setTTL: (ttl) => setTTL(open, ttl),
+      set(open, loop, loopback ? 1 : 0, `set loopback for ${address}`),
+    setTTL: (ttl) => setTTL(open, address, ttl),
   };
 }
 
 /** Join an IPv6 group on the interface with an index. */
-// deno-lint-ignore require-await
 export async function joinV6(
   open: Open,
   address: string,
   networkInterface: number,
 ): Promise<MulticastV6Membership> {
+  const where = `${address} on interface ${networkInterface}`;
   const group = typeof address === "string" ? parseIPv6(address) : null;
   if (group === null) {
-    throw new TypeError("Cannot join a group: no IPv6 address");
+    throw new TypeError(`Cannot join ${where}: the group is no IPv6 address`);
   }
-  const what = "join a group: the index of the interface";
+  const what = `join ${address}: the index of the interface`;
   const index = checkedInteger(networkInterface, what, [0, 2 ** 32 - 1]);
   // struct ipv6_mreq: group, index.
   const request = new Uint8Array(20);
   request.set(group);
   new DataView(request.buffer).setUint32(16, index, true);
-  const change = (name: number): void =>
-    setOptionBytes(open(), IPPROTO_IPV6, name, request);
-  change(IPV6_ADD_MEMBERSHIP);
+  const join = [IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP] as const;
+  const drop = [IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP] as const;
+  const loop = [IPPROTO_IPV6, IPV6_MULTICAST_LOOP] as const;
+  await setBytes(open, join, request, `join ${where}`);
   return {
-    // deno-lint-ignore require-await
-    leave: async () => change(IPV6_DROP_MEMBERSHIP),
+    leave: () => setBytes(open, drop, request, `leave ${where}`),
     setLoopback: (loopback) =>
-      set(open, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, loopback ? 1 : 0),
+      set(open, loop, loopback ? 1 : 0, `set loopback for ${address}`),
   };
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { parseIPv6 } from "../../ffi/sockaddr.ts";
+import { numericAddress, parseIPv6 } from "../../ffi/sockaddr.ts";
 
 /** How to {@linkcode connect} over TCP. */
 export interface ConnectOptions {
@@ -15,7 +15,12 @@ export interface ConnectOptions {
   hostname?: string | undefined;
   /** Over TCP; the default. */
   transport?: "tcp" | undefined;
-  /** How long it may take in all, name look-up included, ms; null: no limit. */
+  /**
+   * How long it may take in all, name look-up included, ms; null: no limit. A
+   * look-up that was given up on goes on in the background: it may keep the
+   * process alive until the resolver gives up, and occupies one of Deno's few
+   * threads meanwhile.
+   */
   timeout?: number | null | undefined;
   /** Gives up with `signal.reason`. */
   signal?: AbortSignal | undefined;
@@ -128,13 +133,29 @@ export function checkedHost(
   }
   if (!host.startsWith("[") || !host.endsWith("]")) return host;
   const address = host.slice(1, -1);
-  // The system knows the zone, "%eth0".
-  if (parseIPv6(address.replace(/%.*/s, "")) === null) {
+  if (parseIPv6(address.replace(ZONE, "")) === null) {
     throw new URIError(
       `Cannot ${action}: hostname is no IPv6 address: ${host}`,
     );
   }
   return address;
+}
+
+const DOTTED_NAME = /^[\w#-]{1,255}(\.[\w#-]{1,255})*\.?$/;
+/** The system knows it, "%eth0". */
+const ZONE = /%.*/s;
+
+/**
+ * Throw unless the resolver may be asked for `host`: letters, digits, `-`, `_`
+ * and `#`, with dots between; or an address with a zone.
+ *
+ * @throws {URIError} If it is something else, as Deno's.
+ */
+export function checkName(host: string, action: string): void {
+  if (DOTTED_NAME.test(host)) return;
+  const address = host.replace(ZONE, "");
+  if (address !== host && numericAddress(address, 0) !== null) return;
+  throw new URIError(`Cannot ${action}: hostname is no host name: ${host}`);
 }
 
 /** A path as users give it. */

@@ -57,12 +57,11 @@ test("send() and receive() carry UDP datagrams over both families", async () => 
   });
 });
 
-test("send() overtakes none that waits, though one before it is done", async () => {
+test("send() overtakes none to the same name, though one before it is done", async () => {
   using a = listenDatagram(LOCAL);
   using b = listenDatagram(LOCAL);
-  // The first has to look its host name up, and the second waits for it.
-  const to = b.addr as Deno.NetAddr;
-  const first = a.send(bytes("1"), { ...to, hostname: "localhost" });
+  const to = { ...b.addr, hostname: "localhost" } as Deno.NetAddr;
+  const first = a.send(bytes("1"), to);
   const second = a.send(bytes("2"), to);
   await first;
   const third = a.send(bytes("3"), to);
@@ -92,13 +91,13 @@ test("receive() waits, and cuts off what does not fit", async () => {
   assertEquals((await b.receive())[0], pattern(60_000));
 });
 
-test("send() resolves a host name, in order with what follows", async () => {
+test("send() resolves a host name, and an address does not wait for that", async () => {
   using a = listenDatagram(LOCAL);
   using b = listenDatagram(LOCAL);
   const addr = { ...b.addr, hostname: "localhost" } as Deno.NetAddr;
   await Promise.all([a.send(bytes("1"), addr), a.send(bytes("2"), b.addr)]);
-  assertEquals(text((await b.receive())[0]), "1");
   assertEquals(text((await b.receive())[0]), "2");
+  assertEquals(text((await b.receive())[0]), "1");
 });
 
 test("send() has the system read an IPv4 address with leading zeros", async () => {
@@ -121,13 +120,40 @@ test("send() comes back in order, waiting or not", async () => {
   assertEquals(order, sends.map((_, i) => i));
 });
 
-test("send() rejects what is too large with EMSGSIZE", async () => {
+test("send() rejects what is too large with EMSGSIZE, how large it is and to whom", async () => {
+  for (const hostname of ["127.0.0.1", "::1"]) {
+    using a = listenDatagram({ ...LOCAL, hostname });
+    const { port } = a.addr as Deno.NetAddr;
+    const host = hostname === "::1" ? "[::1]" : hostname;
+    const error = await assertRejects(
+      () => a.send(new Uint8Array(70_000), a.addr),
+      SystemError,
+      `Cannot send 70000 bytes to ${host}:${port}: EMSGSIZE (sendto)`,
+    );
+    assertEquals([error.code, error.syscall], ["EMSGSIZE", "sendto"]);
+  }
+  using unix = listenDatagram({ transport: "unixpacket" });
+  const addr = { transport: "unixpacket", path: "/nowhere" } as const;
+  const sending = () => unix.send(new Uint8Array(1), addr);
+  const message = "Cannot send 1 byte to /nowhere: ENOENT (sendto)";
+  await assertRejects(sending, SystemError, message);
+});
+
+test("send() rejects what is no address with TypeError", async () => {
   using a = listenDatagram(LOCAL);
-  const error = await assertRejects(
-    () => a.send(new Uint8Array(70_000), a.addr),
-    SystemError,
-  );
-  assertEquals([error.code, error.syscall], ["EMSGSIZE", "sendto"]);
+  for (const addr of [undefined, null, 7, "127.0.0.1", {}]) {
+    const sending = () => a.send(bytes("x"), addr as never);
+    await assertRejects(sending, TypeError, "Cannot send: ");
+  }
+});
+
+test("send() and listenDatagram() reject what cannot be a host name with URIError", async () => {
+  using a = listenDatagram(LOCAL);
+  for (const hostname of ["127.0.0.1:80", " 127.0.0.1", "a..b", "a/b", "1:2"]) {
+    const addr = { transport: "udp", hostname, port: 9 } as const;
+    await assertRejects(() => a.send(bytes("x"), addr), URIError, hostname);
+    assertThrows(() => listenDatagram({ ...LOCAL, hostname }), URIError);
+  }
 });
 
 test("receive() by a second greenthread rejects with HubError", async () => {
@@ -393,6 +419,49 @@ test("joinMulticastV4() and joinMulticastV6() check what they are given", async 
     const v6 = () => b.joinMulticastV6(one as never, 0);
     await assertRejects(v6, TypeError, "IPv6");
   }
+});
+
+test("errors of multicast functions say what was attempted, and for which group", async () => {
+  const a = listenDatagram(LOCAL);
+  const fails = async (begin: () => Promise<unknown>, message: string) => {
+    const error = await assertRejects(begin, Error);
+    assertEquals(error.message, message);
+  };
+  const join = (group: string, from: string) => () =>
+    a.joinMulticastV4(group, from);
+  await fails(
+    join("10.0.0.1", "127.0.0.1"),
+    "Cannot join 10.0.0.1 on 127.0.0.1: EINVAL (setsockopt)",
+  );
+  await fails(
+    join("239.1.2.3", "lo"),
+    "Cannot join 239.1.2.3 on lo: the interface is no IPv4 address",
+  );
+  const membership = await a.joinMulticastV4("239.1.2.3", "127.0.0.1");
+  await fails(
+    () => membership.setTTL(256),
+    "Cannot set the TTL for 239.1.2.3: it is out of range: 256",
+  );
+  await membership.leave();
+  await fails(
+    membership.leave,
+    "Cannot leave 239.1.2.3 on 127.0.0.1: EADDRNOTAVAIL (setsockopt)",
+  );
+  a.close();
+  const closed = ": the socket is closed";
+  await fails(
+    () => membership.setTTL(1),
+    `Cannot set the TTL for 239.1.2.3${closed}`,
+  );
+  await fails(
+    () => membership.setLoopback(true),
+    `Cannot set loopback for 239.1.2.3${closed}`,
+  );
+  using b = listenDatagram({ ...LOCAL, hostname: "::1" });
+  await fails(
+    () => b.joinMulticastV6("::1", 0),
+    "Cannot join ::1 on interface 0: EINVAL (setsockopt)",
+  );
 });
 
 test("listenDatagram() checks its options, and leaves nothing open", async () => {

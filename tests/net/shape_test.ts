@@ -199,7 +199,10 @@ for (const [whose, net, Closed] of BOTH) {
   test(`return() ends an iteration that waits over ${whose} sockets`, async () => {
     const connections = net.listen(LOCAL)[Symbol.asyncIterator]();
     const waiting = connections.next();
-    assertEquals((await connections.return!()).done, true);
+    assertEquals<unknown>(
+      await connections.return!(7),
+      { value: 7, done: true },
+    );
     assertEquals(await waiting, { value: undefined, done: true });
     assertEquals((await connections.next()).done, true);
   });
@@ -233,6 +236,35 @@ for (const [whose, net, Closed] of BOTH) {
     const hostname = "[fe80::1%nowhere]";
     const failure = await assertRejects(() => net.connect({ hostname, port }));
     assert(!(failure instanceof URIError));
+  });
+
+  test(`what cannot be a host name is refused by URIError on ${whose} sockets`, async () => {
+    const label = "a".repeat(255);
+    for (
+      const hostname of [
+        ...["127.0.0.1:80", "http://localhost", " 127.0.0.1", "127.0.0.1 "],
+        ...["a..b", ".a", "a/b", "a b", "1:2", "::1:", "[::1", "a%lo", "é"],
+        ...[".", "1:2%lo", `${label}a`, "a".repeat(300)],
+      ]
+    ) {
+      await assertRejects(() => net.connect({ hostname, port: 1 }), URIError);
+      assertThrows(() => net.listen({ hostname, port: 0 }), URIError);
+    }
+    // These are for the look-up, which does not find them.
+    for (
+      const hostname of [
+        "a_b",
+        "-a",
+        "a-",
+        "a#b",
+        label,
+        "127.0.0.1%no",
+        "::1%",
+      ]
+    ) {
+      const failure = assertThrows(() => net.listen({ hostname, port: 0 }));
+      assert(!(failure instanceof URIError), hostname);
+    }
   });
 
   test(`a BYOB reader runs on ${whose} sockets`, async () => {
