@@ -23,19 +23,15 @@ import {
 import { transmitTo } from "../../ffi/socket.ts";
 import { AF_UNIX } from "../../ffi/socket_constants.ts";
 import { getCurrent } from "../../hubs/current.ts";
-import type { GreenThread } from "../../hubs/greenthread.ts";
 import type { BaseHub } from "../../hubs/hub.ts";
-import { CallbackListener } from "../../hubs/listeners.ts";
 import { WRITE } from "../../hubs/poller.ts";
 import { getHub } from "../../hubs/registry.ts";
-import type { Cancellable } from "../../hubs/scheduler.ts";
 import { suspend } from "../../hubs/suspend.ts";
-import type { Suspension, SuspensionOwner } from "../../hubs/suspension.ts";
 import { thread } from "../../hubs/thread.ts";
-import { Timeout } from "../../hubs/timeout.ts";
 import type { Timer } from "../../hubs/timers.ts";
 import { detachedError } from "./descriptor.ts";
 import { inTurn } from "./in_turn.ts";
+import { QueuedCall, QueueListener } from "./queued.ts";
 
 const AGAIN = -EAGAIN;
 const FIRST_PAUSE = 1;
@@ -75,30 +71,18 @@ function keyOf(to: RawAddress | Lookup): string {
 }
 
 /** One send. */
-class Job implements SuspensionOwner {
-  readonly suspension: Suspension;
-  /** Where it was asked for, if `debug.hubListenerStacks(true)`. */
-  readonly stack: string | null;
+class Job extends QueuedCall {
   destination: Destination | null = null;
   readonly #queue: SendQueue;
   readonly #bytes: Uint8Array;
   /** From the beginning: a buffer can be detached. */
   readonly #length: number;
-  #timer: Cancellable | null = null;
 
   constructor(queue: SendQueue, hub: BaseHub, bytes: Uint8Array) {
+    super((owner) => suspend(hub, owner));
     this.#queue = queue;
     this.#bytes = bytes;
     this.#length = bytes.length;
-    this.suspension = suspend(hub, this);
-    this.stack = thread.settings.listenerStacks
-      ? new Error().stack ?? ""
-      : null;
-  }
-
-  limit(hub: BaseHub, ms: number): void {
-    const expire = (): void => this.suspension.throw(Timeout.expired(ms));
-    this.#timer = hub.expireLater(Math.max(0, ms), expire);
   }
 
   /** Try to send; undefined: it has to wait. */
@@ -107,13 +91,7 @@ class Job implements SuspensionOwner {
     return sendNow(fd, this.#bytes, to);
   }
 
-  over(): void {
-    this.#timer?.cancel();
-    this.#timer = null;
-  }
-
-  abandoned(): void {
-    this.over();
+  protected override leave(): void {
     this.#queue.drop(this);
   }
 }
@@ -140,7 +118,7 @@ class Destination {
 }
 
 /** The sends that wait, of one socket. */
-export class SendQueue extends CallbackListener {
+export class SendQueue extends QueueListener {
   readonly #owner: object;
   readonly #family: number;
   #hub: BaseHub | null = null;
@@ -346,17 +324,8 @@ export class SendQueue extends CallbackListener {
 
   #listen(): void {
     const [{ jobs: [job] }] = this.#full as unknown as [Destination];
-    const mutable = this as { greenlet: GreenThread; stack: string | null };
-    mutable.greenlet = job!.suspension.greenlet;
-    mutable.stack = job!.stack;
-    if (!this.spent) return;
-    this.spent = false;
-    try {
-      this.#hub!.addListener(this, true);
-    } catch (error) {
-      this.spent = true;
-      throw error;
-    }
+    this.speakFor(job!);
+    if (this.spent) this.listen(this.#hub!);
   }
 
   /** Nobody waits for the descriptor any more, or somebody else does. */

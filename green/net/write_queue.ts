@@ -11,18 +11,15 @@
 import { EAGAIN } from "../../ffi/constants.ts";
 import { shutdownWrite, transmit } from "../../ffi/socket.ts";
 import { getCurrent } from "../../hubs/current.ts";
-import type { GreenThread } from "../../hubs/greenthread.ts";
 import { suspend } from "../../hubs/suspend.ts";
 import type { BaseHub } from "../../hubs/hub.ts";
-import { CallbackListener } from "../../hubs/listeners.ts";
 import { WRITE } from "../../hubs/poller.ts";
 import { getHub } from "../../hubs/registry.ts";
-import type { Cancellable } from "../../hubs/scheduler.ts";
 import { Suspension, type SuspensionOwner } from "../../hubs/suspension.ts";
 import { thread } from "../../hubs/thread.ts";
 import { disown } from "../../hubs/thrown.ts";
-import { Timeout } from "../../hubs/timeout.ts";
 import { detachedError } from "./descriptor.ts";
+import { QueuedCall, QueueListener } from "./queued.ts";
 
 /** Turns an errno of a write into the error to throw. */
 export type WriteError = (errno: number) => Error;
@@ -44,32 +41,20 @@ function begin(hub: BaseHub, owner: SuspensionOwner): Suspension {
 }
 
 /** One write, or the end of all writing. */
-class Job implements SuspensionOwner {
-  readonly suspension: Suspension;
-  /** Where it was asked for, if `debug.hubListenerStacks(true)`. */
-  readonly stack: string | null;
+class Job extends QueuedCall {
   readonly #queue: WriteQueue;
   /** null: shut the sending side down. */
   readonly #bytes: Uint8Array | null;
   /** Of all, from the beginning: a buffer can be detached. */
   readonly #length: number;
   #sent: number;
-  #timer: Cancellable | null = null;
 
   constructor(queue: WriteQueue, bytes: Uint8Array | null, sent: number) {
+    super((owner) => begin(getHub(), owner));
     this.#queue = queue;
     this.#bytes = bytes;
     this.#length = bytes === null ? 0 : bytes.length;
     this.#sent = sent;
-    this.suspension = begin(getHub(), this);
-    this.stack = thread.settings.listenerStacks
-      ? new Error().stack ?? ""
-      : null;
-  }
-
-  limit(hub: BaseHub, ms: number): void {
-    const expire = (): void => this.suspension.throw(Timeout.expired(ms));
-    this.#timer = hub.expireLater(Math.max(0, ms), expire);
   }
 
   get result(): number | undefined {
@@ -90,19 +75,13 @@ class Job implements SuspensionOwner {
     return 0;
   }
 
-  over(): void {
-    this.#timer?.cancel();
-    this.#timer = null;
-  }
-
-  abandoned(): void {
-    this.over();
+  protected override leave(): void {
     this.#queue.drop(this);
   }
 }
 
 /** The writes that wait, of one connection. */
-export class WriteQueue extends CallbackListener {
+export class WriteQueue extends QueueListener {
   #jobs: Job[] = [];
   #hub: BaseHub | null = null;
   readonly #errorOf: WriteError;
@@ -139,11 +118,9 @@ export class WriteQueue extends CallbackListener {
     const job = new Job(this, bytes, sent);
     if (this.#jobs.length === 0) {
       try {
-        this.#belongTo(job);
-        this.spent = false;
-        hub.addListener(this, true);
+        this.speakFor(job);
+        this.listen(hub);
       } catch (error) {
-        this.spent = true;
         job.suspension.withdraw();
         throw error;
       }
@@ -182,16 +159,10 @@ export class WriteQueue extends CallbackListener {
     this.#next();
   }
 
-  #belongTo(job: Job): void {
-    const mutable = this as { greenlet: GreenThread; stack: string | null };
-    mutable.greenlet = job.suspension.greenlet;
-    mutable.stack = job.stack;
-  }
-
   #next(): void {
     const [job] = this.#jobs;
     if (job !== undefined) {
-      this.#belongTo(job);
+      this.speakFor(job);
       return;
     }
     this.#hub?.removeListener(this);
@@ -206,7 +177,7 @@ export class WriteQueue extends CallbackListener {
     for (let [job] = this.#jobs; job !== undefined; [job] = this.#jobs) {
       const rc = job.advance(this.fd);
       if (rc === AGAIN) {
-        if (this.spent) this.#listen();
+        if (this.spent) this.#listenAgain();
         return;
       }
       this.#jobs.shift();
@@ -225,12 +196,10 @@ export class WriteQueue extends CallbackListener {
   }
 
   /** Its place was given away (`hub.removeDescriptor`), and there is more. */
-  #listen(): void {
-    this.spent = false;
+  #listenAgain(): void {
     try {
-      this.#hub!.addListener(this, true);
+      this.listen(this.#hub!);
     } catch (error) {
-      this.spent = true;
       this.#lose(error as Error);
     }
   }
