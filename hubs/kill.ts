@@ -11,7 +11,7 @@
 import { getCurrent } from "./current.ts";
 import { HubError } from "./errors.ts";
 import type { GreenThread } from "./greenthread.ts";
-import { suspend } from "./suspend.ts";
+import { nextPass, suspend } from "./suspend.ts";
 import { HAPPENED } from "./suspension.ts";
 import { currentHub, thread } from "./thread.ts";
 import { noteAddressed, refused } from "./thrown.ts";
@@ -43,22 +43,11 @@ export function killGreenThread(
     gt.throw(error);
     // It was for no hub yet, so there is nobody to let go first.
     if (!started && thread.hub === null) return Promise.resolve();
-    if (current === gt || current.isMainloop) return nextPass();
+    if (current === gt || current.isMainloop) return nextPass(currentHub());
     const suspension = suspend(currentHub(), HAPPENED);
     suspension.schedule();
     return suspension.promise as Promise<void>;
   } catch (failure) {
     return refused(failure);
   }
-}
-
-/** Until the next pass, for those who may not wait: nobody is suspended. */
-function nextPass(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const discard = (): boolean => {
-    resolve();
-    return true;
-  };
-  currentHub().enqueue({ fire: resolve, discard });
-  return promise;
 }

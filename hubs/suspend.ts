@@ -52,15 +52,21 @@ export function suspend(
  * @internal
  */
 export function parkEnded(): Promise<void> | null {
-  const { hub } = thread;
-  if (hub === null || !hub.resting) return null;
-  return new Promise((resolve) => {
-    const discard = (): true => {
-      resolve();
-      return true;
-    };
-    hub.enqueue({ fire: resolve, discard });
-  });
+  return thread.hub?.resting === true ? nextPass(thread.hub) : null;
+}
+
+/**
+ * Until the next pass of `hub`, for those who may not wait: nobody is suspended.
+ * @internal
+ */
+export function nextPass(hub: Scheduler): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const discard = (): boolean => {
+    resolve();
+    return true;
+  };
+  hub.enqueue({ fire: resolve, discard });
+  return promise;
 }
 
 /**
