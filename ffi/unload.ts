@@ -14,11 +14,11 @@ import { libc } from "./libc.ts";
 
 /** By number: whether it is open, and ours. */
 let open = new Uint8Array(256);
-let ends: (() => void)[] | null = null;
+let ends: Set<() => void> | null = null;
 
-/** Have `end` called when the program ends, before descriptors are closed. */
+/** Have `end` called once when the program ends, before descriptors are closed. */
 export function atUnload(end: () => void): void {
-  watch().push(end);
+  watch().add(end);
 }
 
 /** Have `fd` closed when the program ends. */
@@ -37,9 +37,9 @@ export function closedBefore(fd: number): void {
   if (fd < open.length) open[fd] = 0;
 }
 
-function watch(): (() => void)[] {
+function watch(): Set<() => void> {
   if (ends === null) {
-    ends = [];
+    ends = new Set();
     addEventListener("unload", unload);
   }
   return ends;

@@ -336,15 +336,15 @@ export function getHub(): BaseHub {
   return thread.hub as BaseHub | null ?? makeHub();
 }
 
-let first = true;
+/** The program ends, and the process may not. */
+function eliminateLast(): void {
+  if (thread.hub !== null) void eliminate(thread.hub as BaseHub);
+}
 
 function makeHub(): BaseHub {
   if (thread.hub !== null) return thread.hub as BaseHub;
   chosen ??= defaultClass();
-  if (first) {
-    first = false;
-    atUnload(() => void (thread.hub as Partial<BaseHub> | null)?.close?.());
-  }
+  atUnload(eliminateLast);
   const hub = construct(chosen);
   thread.hub ??= hub;
   inherit(thread.hub);
