@@ -75,6 +75,14 @@ export async function runProgram(
   }
 }
 
+/** What a program prints that may do all; nothing may go to stderr. */
+export async function printedBy(text: string): Promise<string> {
+  const flags = ["--allow-all", "--no-check"];
+  const { stdout, stderr } = await runProgram(text, { flags });
+  if (stderr !== "") throw new Error(`The program has complained: ${stderr}`);
+  return stdout;
+}
+
 /** Run a file with `deno run`. */
 export function runFile(
   file: string | URL,

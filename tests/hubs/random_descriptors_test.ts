@@ -230,10 +230,15 @@ class Program {
     controller: AbortController | null,
     listener: FdListener | null,
   ): Party {
-    const id = this.#ids++;
     const party: Party = {
-      ...{ id, fd, evtype, controller, listener },
-      ...{ fate: "open", calls: 0, end: null },
+      id: this.#ids++,
+      fd,
+      evtype,
+      controller,
+      listener,
+      fate: "open",
+      calls: 0,
+      end: null,
     };
     this.#parties.push(party);
     return party;

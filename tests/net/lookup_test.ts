@@ -6,7 +6,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { testWith } from "../helpers/need.ts";
-import { projectUrl, runProgram } from "../helpers/spawn.ts";
+import { printedBy, projectUrl } from "../helpers/spawn.ts";
 import { canTrace, traceModule } from "../helpers/strace.ts";
 
 /**
@@ -60,12 +60,8 @@ const EVERY_NAME_IS = `
 `;
 
 /** What a program prints in which names are what it says. */
-async function withNames(program: string): Promise<string> {
-  const result = await runProgram(EVERY_NAME_IS + program, {
-    flags: ["--allow-all", "--no-check"],
-  });
-  assertEquals(result.stderr, "");
-  return result.stdout;
+function withNames(program: string): Promise<string> {
+  return printedBy(EVERY_NAME_IS + program);
 }
 
 Deno.test("connect() tries the addresses of a name in turn", async () => {

@@ -20,7 +20,7 @@ import {
   Timeout,
 } from "../../mod.ts";
 import { type DatagramConn, listenDatagram } from "../../green/net.ts";
-import { projectUrl, runProgram } from "../helpers/spawn.ts";
+import { printedBy, projectUrl } from "../helpers/spawn.ts";
 import { passesUntil, settled, temporaryPath, test } from "./rig.ts";
 
 getHub();
@@ -219,12 +219,8 @@ const STAND_INS = `
 `;
 
 /** What a program prints that has the stand-ins. */
-async function withStandIns(program: string): Promise<string> {
-  const result = await runProgram(STAND_INS + program, {
-    flags: ["--allow-all", "--no-check"],
-  });
-  assertEquals(result.stderr, "");
-  return result.stdout;
+function withStandIns(program: string): Promise<string> {
+  return printedBy(STAND_INS + program);
 }
 
 Deno.test("send() that waits for the descriptor is tried whenever it is writable, for each destination", async () => {
