@@ -8,7 +8,7 @@
  * what hangs on it, after a collection; not what Deno's own sockets hold outside
  * of it), and what the process has grown by: as soon as they are there, with all
  * that V8 has made room for while they came, and after half a minute of idling,
- * in which it gives most of that back unasked. The 256 bytes each server reads
+ * in which it may have given that back unasked. The 256 bytes each server reads
  * into are in all of them: 0.45 KiB with what V8 needs for them.
  *
  * The connections are made by a process of their own. Needs 9,100 descriptors
@@ -37,7 +37,9 @@ for line in sys.stdin:
 /** Bytes. */
 interface Memory {
   readonly live: number;
+  /** Resident, as soon as the connections are there. */
   readonly coming: number;
+  /** Resident, after {@linkcode IDLE_MS}. */
   readonly idle: number;
 }
 
